@@ -1,0 +1,1 @@
+"""What all routes share, and the routes that belong to no slice."""

@@ -1,0 +1,95 @@
+"""Look jobs up over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from ..infrastructure.jobs import JobStatus, keys
+from ..infrastructure.tasks import get_task_pool
+from .problems import Problem, problem_response, problem_responses
+
+#: Seconds after which a caller may try again when the queue does not answer.
+RETRY_AFTER = 5
+
+logger = structlog.get_logger(__name__)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+
+class ProgressRead(BaseModel):
+    """How far a running job says it is."""
+
+    done: float
+    total: float | None
+    message: str | None
+
+
+class JobRead(BaseModel):
+    """A job as its caller sees it."""
+
+    job_id: str
+    task: str
+    status: JobStatus
+    #: What the task returned; a value that JSON cannot hold is given as text.
+    result: Any
+    error: str | None
+    enqueue_time: datetime | None
+    start_time: datetime | None
+    finish_time: datetime | None
+    tries: int
+    progress: ProgressRead | None
+
+
+@router.get("/{job_id}", responses=problem_responses(404, 503))
+async def read_job(job_id: str) -> JobRead:
+    """Look a job up: where it is, and what came of it."""
+    pool = await get_task_pool()
+    info = await pool.record(job_id)
+    if info is None:
+        raise Problem(404, f"no job has the id {job_id!r}, or its result is no longer kept")
+    progress = info.progress and ProgressRead(
+        done=info.progress.done, total=info.progress.total, message=info.progress.message
+    )
+    return JobRead(
+        job_id=info.job_id,
+        task=info.task,
+        status=info.status,
+        result=to_jsonable_python(info.result, fallback=repr, bytes_mode="base64", inf_nan_mode="strings"),
+        error=info.error,
+        enqueue_time=info.enqueue_time,
+        start_time=info.start_time,
+        finish_time=info.finish_time,
+        tries=info.tries,
+        progress=progress,
+    )
+
+
+async def queue_unavailable(request: Request, error: Exception) -> Response:
+    """Answer a request that needs the queue while Redis does not answer."""
+    logger.warning("the queue does not answer", path=request.url.path, error=str(error))
+    headers = {"Retry-After": str(RETRY_AFTER)}
+    return problem_response(request, 503, "the queue does not answer; try again later", headers=headers)
+
+
+async def check_redis() -> dict[str, Any]:
+    """Ask Redis for an answer; for the health check."""
+    await (await get_task_pool()).ping()
+    return {}
+
+
+async def check_worker() -> dict[str, Any]:
+    """Look for the sign of life that workers leave every few seconds; for the health check."""
+    sign = await (await get_task_pool()).get(keys.health())
+    if sign is None:
+        raise LookupError("no worker is alive; jobs wait until one starts")
+    return {"sign_of_life": sign.decode()}
+
+
+async def check_queue() -> dict[str, Any]:
+    """Count the jobs that wait or run; for the health check."""
+    return {"depth": await (await get_task_pool()).zcard(keys.queue())}

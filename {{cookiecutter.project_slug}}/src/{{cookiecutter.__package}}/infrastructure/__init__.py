@@ -1,0 +1,1 @@
+"""What the slices stand on: settings, database, mail, logging and whatever the project was generated with."""

@@ -1,0 +1,75 @@
+"""What the engine raises: every error has the base `JobError`, and says what was wrong and what to do."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class JobError(Exception):
+    """Something about a job is wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class InvalidRedisUrlError(JobError, ValueError):
+    """The address of Redis cannot be read."""
+
+    def __init__(self, setting: str, value: str, problem: str) -> None:
+        super().__init__(f"{setting}: {value!r}: {problem}")
+
+
+class UnknownTaskError(JobError, LookupError):
+    """No task is registered under that name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"registered are {', '.join(known)}"
+        super().__init__(f"no task is registered as {name!r}: {hint} Tasks are registered in WorkerSettings.functions.")
+
+
+class InvalidJobError(JobError, TypeError):
+    """The call does not fit the task, so no job was enqueued."""
+
+
+class UnserializableError(JobError, TypeError):
+    """A value has no form in which it could be stored."""
+
+    def __init__(self, path: str, value: object, problem: str | None = None, *, task: str | None = None) -> None:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        problem = problem or f"is a {kind}, which cannot be stored; pass plain data, or a reference such as an id"
+        super().__init__(f"{task}: {path} {problem}" if task else f"{path} {problem}")
+        self.path = path
+        self.value = value
+        self.problem = problem
+
+
+class UnreadableError(JobError, ValueError):
+    """Stored bytes are not what the codec wrote."""
+
+
+class RemoteError(JobError):
+    """A task failed with an exception whose class is not imported here, or cannot be rebuilt."""
+
+    def __init__(self, type_name: str, message: str, remote_traceback: str = "") -> None:
+        super().__init__(f"{type_name}: {message}" if message else type_name)
+        self.type_name = type_name
+        self.message = message
+        self.remote_traceback = remote_traceback
+
+
+class QueueUnavailable(JobError, ConnectionError):  # noqa: N818 - named like queue.Full
+    """Redis does not answer, so nothing is known to have been enqueued; try again."""
+
+
+class UnsafeRedisError(JobError):
+    """This Redis may lose jobs."""
+
+
+class MaxTriesExceededError(JobError):
+    """The job asked to be retried, but its tries are spent."""

@@ -1,0 +1,122 @@
+"""The one wrapper round every task: context, deadline, retry."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from arq.cron import CronJob
+from arq.worker import Function, Retry
+from redis.exceptions import RedisError
+
+from . import codec, keys
+from .errors import MaxTriesExceededError
+from .retries import backoff
+from .task import TaskContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from arq.connections import ArqRedis
+
+    from .records import Progress
+
+logger = logging.getLogger(__name__)
+
+FunctionT = TypeVar("FunctionT", Function, CronJob)
+
+#: Seconds that a worker's claim outlives the deadline of the job, as in arq.
+CLAIM_MARGIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What becomes of a try that fails."""
+
+    max_tries: int
+    #: Upper bound of the pause after the first failure; it doubles with each try.
+    retry_delay: timedelta
+    #: Seconds that a try may take, or None for no limit.
+    timeout: float | None
+    #: Seconds for which a job's last report of progress is kept.
+    keep_progress: float
+
+
+def with_policy(function: FunctionT, policy: Policy) -> FunctionT:
+    """Give the same task, run by `Execution`; what it sets for itself wins over the worker's policy."""
+    own = replace(
+        policy,
+        max_tries=policy.max_tries if function.max_tries is None else function.max_tries,
+        timeout=policy.timeout if function.timeout_s is None else function.timeout_s,
+    )
+    return replace(function, coroutine=Execution(function.name, function.coroutine, own), max_tries=own.max_tries)
+
+
+class Execution:
+    """One task under its policy; called by arq in place of the task."""
+
+    def __init__(self, name: str, function: Callable[..., Any], policy: Policy) -> None:
+        self.name = self.__qualname__ = name
+        self.policy = policy
+        # No thread can be stopped from outside: a deadline ends the waiting for it, not the function.
+        self._call = function if inspect.iscoroutinefunction(function) else partial(asyncio.to_thread, function)
+        self._coerce = codec.coercion_for(function)
+
+    async def __call__(self, ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Run one try; a failure that leaves tries becomes arq's `Retry`, the last one is raised as it is."""
+        attempt = ctx["job_try"]
+        try:
+            return await self._within_deadline(ctx, args, kwargs)
+        except Retry as wish:
+            if attempt < self.policy.max_tries:
+                raise
+            raise MaxTriesExceededError(f"{self.name}: asked for a retry in try {attempt}, its last") from wish
+        except Exception as error:
+            if attempt >= self.policy.max_tries:
+                raise
+            delay = backoff(attempt, self.policy.retry_delay)
+            logger.warning(
+                "%s:%s failed in try %d of %d, next in %.1f s: %s: %s",
+                ctx["job_id"],
+                self.name,
+                attempt,
+                self.policy.max_tries,
+                delay.total_seconds(),
+                type(error).__name__,
+                error,
+            )
+            raise Retry(defer=delay) from error
+
+    async def _within_deadline(self, ctx: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        redis: ArqRedis = ctx["redis"]
+        job_id: str = ctx["job_id"]
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        extensions: set[asyncio.Task[Any]] = set()  # a task that nobody holds may vanish before it has run
+
+        def move_deadline(seconds: float) -> None:
+            deadline.reschedule(started + seconds)
+            extensions.add(loop.create_task(extend_claim(round(seconds + CLAIM_MARGIN))))
+
+        async def extend_claim(seconds: int) -> None:
+            await redis.expire(keys.in_progress(job_id), seconds)
+
+        async def save_progress(progress: Progress) -> None:
+            report = codec.serialize({"done": progress.done, "total": progress.total, "message": progress.message})
+            try:
+                await redis.psetex(keys.progress(job_id), round(self.policy.keep_progress * 1000), report)
+            except (RedisError, OSError) as error:
+                logger.warning("%s:%s: progress not stored: %s", job_id, self.name, error)
+
+        context = TaskContext(ctx, move_deadline=move_deadline, save_progress=save_progress)
+        if self._coerce:
+            args, kwargs = self._coerce(args, kwargs)
+        async with asyncio.timeout(self.policy.timeout) as deadline:
+            result = await self._call(context, *args, **kwargs)
+        await context.save_progress()
+        return result

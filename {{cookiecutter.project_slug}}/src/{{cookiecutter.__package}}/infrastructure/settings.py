@@ -1,0 +1,176 @@
+"""Settings from the environment and `.env`, in groups; a bad value ends the process with one line, never a trace."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# {% if cookiecutter.cache_backend != "none" %}
+from .jobs.connections import RedisSettings, parse_redis_url
+
+# {% endif %}
+DEFAULT_SECRET_KEY = "change-me"  # noqa: S105 - the value that production refuses
+ASYNC_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+
+GroupT = TypeVar("GroupT", bound="_Group")
+
+
+class ConfigurationError(SystemExit):
+    """A setting has a value that cannot work.
+
+    Raised only while the process starts. As a `SystemExit` it ends the process with its message, one line for each
+    setting that is wrong, and exit status 1.
+    """
+
+
+class _Group(BaseSettings):
+    """Settings that share a prefix: `url` of the group `DATABASE_` is the variable `DATABASE_URL`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+
+class DatabaseSettings(_Group):
+    """Where the rows are: SQLite in the project's folder unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="DATABASE_")
+
+    url: str = "sqlite+aiosqlite:///./app.db"
+    echo: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _with_async_driver(cls, value: str) -> str:
+        # Imported here: a health check reads other settings only, and has to start fast.
+        from sqlalchemy.engine import make_url  # noqa: PLC0415
+        from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+        try:
+            url = make_url(value)
+        except ArgumentError:
+            raise ValueError("is no database URL; use sqlite:///file.db or postgresql://user@host/database") from None
+        if url.drivername not in ASYNC_DRIVERS:
+            raise ValueError(f"has the unsupported driver {url.drivername!r}; use sqlite:// or postgresql://")
+        return url.set(drivername=ASYNC_DRIVERS[url.drivername]).render_as_string(hide_password=False)
+
+
+# {% if cookiecutter.cache_backend != "none" %}
+class CacheSettings(_Group):
+    """The Redis that holds jobs and sessions."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: str = "redis://127.0.0.1:6379/0"
+    #: `host:port,host:port` of the Sentinels; `url` then gives user, password and database only.
+    sentinels: str = ""
+    sentinel_master: str = "mymaster"
+    #: Run on a Redis that may drop queued jobs when its memory is full.
+    allow_eviction: bool = False
+    #: Run on a Redis that forgets everything when it restarts, without a warning.
+    allow_no_persistence: bool = False
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        self.connection()
+        return self
+
+    def connection(self) -> RedisSettings:
+        """Give the parsed form of `url` and `sentinels`, which clients are made from."""
+        return parse_redis_url(self.url, sentinels=self.sentinels, sentinel_master=self.sentinel_master)
+
+
+class SessionSettings(_Group):
+    """Sign-in sessions, see `cache.py`."""
+
+    model_config = SettingsConfigDict(env_prefix="SESSION_")
+
+    #: Seconds without a request after which a session ends.
+    ttl: int = Field(default=86_400, gt=0)
+
+
+# {% endif %}
+class MailSettings(_Group):
+    """Outgoing mail; without a host it is printed to the log instead of sent."""
+
+    model_config = SettingsConfigDict(env_prefix="SMTP_")
+
+    host: str = ""
+    port: int = Field(default=587, gt=0, lt=65_536)
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    #: How the connection is encrypted: `starttls` (port 587), `tls` (port 465) or `none`.
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: str = "no-reply@localhost"
+    #: Seconds for each step of the conversation with the server.
+    timeout: float = Field(default=10, gt=0)
+
+
+class Settings(_Group):
+    """Everything that can be set; `get_settings()` gives the one instance."""
+
+    environment: Literal["development", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    secret_key: SecretStr = SecretStr(DEFAULT_SECRET_KEY)
+
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    mail: MailSettings = Field(default_factory=MailSettings)
+    # {% if cookiecutter.cache_backend != "none" %}
+    redis: CacheSettings = Field(default_factory=CacheSettings)
+    session: SessionSettings = Field(default_factory=SessionSettings)
+    # {% endif %}
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _production_has_its_own_secret(self) -> Self:
+        if self.environment == "production" and self.secret_key.get_secret_value() == DEFAULT_SECRET_KEY:
+            raise ValueError("SECRET_KEY: is the default, which everybody knows; set a long random text in production")
+        return self
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each wrong variable: its name, its value unless that is a secret, and what to do."""
+    groups: list[type[_Group]] = [Settings, *_Group.__subclasses__()]
+    group = next(group for group in groups if group.__name__ == error.title)
+    prefix = group.model_config.get("env_prefix", "")
+    lines = []
+    for problem in error.errors():
+        text = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # a check of the whole group, which names the variable itself
+            lines.append(text)
+            continue
+        variable = f"{prefix}{problem['loc'][0]}".upper()
+        value = re.sub(r"(://[^:/@]*:).*@", r"\1***@", repr(problem["input"]))  # no password on the screen
+        lines.append(f"{variable}: {value} {text[0].lower()}{text[1:]}")
+    return "\n".join(lines)
+
+
+def read_settings(group: type[GroupT]) -> GroupT:
+    """Read one group of settings from the environment and `.env`.
+
+    Raises:
+        ConfigurationError: a variable has a value that cannot work; the message names each such variable.
+    """
+    try:
+        return group()
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Give the settings, read once; errors are those of `read_settings`."""
+    return read_settings(Settings)

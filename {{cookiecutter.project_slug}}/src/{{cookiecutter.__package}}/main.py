@@ -1,0 +1,89 @@
+"""The application: `app` is what a server runs, for instance `uvicorn <package>.main:app`."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import metadata
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from . import TITLE
+from .accounts.routes import router as accounts_router
+from .api.health import health_router
+# {% if cookiecutter.cache_backend != "none" %}
+from .api.jobs import check_queue, check_redis, check_worker, queue_unavailable
+from .api.jobs import router as jobs_router
+# {% endif %}
+from .api.problems import install_problem_handlers, problem_responses
+# {% if cookiecutter.cache_backend != "none" %}
+from .infrastructure.cache import close_cache
+# {% endif %}
+from .infrastructure.database import check_database, close_database
+# {% if cookiecutter.cache_backend == "falkordb" %}
+from .infrastructure.graph import close_graph
+# {% endif %}
+# {% if cookiecutter.cache_backend != "none" %}
+from .infrastructure.jobs import QueueUnavailable
+# {% endif %}
+from .infrastructure.logging import configure_logging
+from .infrastructure.settings import get_settings
+# {% if cookiecutter.cache_backend != "none" %}
+from .infrastructure.tasks import close_task_pool
+# {% endif %}
+# {% if cookiecutter.cache_backend == "falkordb" %}
+from .social.routes import router as social_router
+# {% endif %}
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Hold what requests share: connections are made when first needed, and closed here, whatever else fails."""
+    configure_logging(get_settings())
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_database)
+        # {% if cookiecutter.cache_backend != "none" %}
+        stack.push_async_callback(close_cache)
+        stack.push_async_callback(close_task_pool)
+        # {% endif %}
+        # {% if cookiecutter.cache_backend == "falkordb" %}
+        stack.push_async_callback(close_graph)
+        # {% endif %}
+        yield
+
+
+def create_app() -> FastAPI:
+    """Put the application together: one line for each slice."""
+    get_settings()  # a bad setting ends the process here, with one line
+    about = metadata(__package__).json
+    app = FastAPI(
+        title=TITLE,
+        version=str(about["version"]),
+        description=str(about.get("summary", "")),
+        lifespan=lifespan,
+        responses=problem_responses(422, 500),
+    )
+    install_problem_handlers(app)
+    # {% if cookiecutter.cache_backend != "none" %}
+    app.add_exception_handler(QueueUnavailable, queue_unavailable)
+    # {% endif %}
+    # {% if cookiecutter.cache_backend == "none" %}
+    app.include_router(health_router(essential={"database": check_database}, other={}))
+    # {% else %}
+    essential = {"database": check_database, "redis": check_redis}
+    app.include_router(health_router(essential=essential, other={"worker": check_worker, "queue": check_queue}))
+    # {% endif %}
+    app.include_router(accounts_router)
+    # {% if cookiecutter.cache_backend == "falkordb" %}
+    app.include_router(social_router)
+    # {% endif %}
+    # {% if cookiecutter.cache_backend != "none" %}
+    app.include_router(jobs_router)
+    # {% endif %}
+    return app
+
+
+app = create_app()

@@ -1,0 +1,33 @@
+"""What the routes of the social slice give."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class PersonRead(BaseModel):
+    """A user as other users see them."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    name: str
+
+
+class PeopleRead(BaseModel):
+    """A page of users, by ascending id."""
+
+    items: list[PersonRead]
+    #: How many there are on all pages.
+    total: int
+    limit: int
+    offset: int
+
+
+class FollowAccepted(BaseModel):
+    """What holds from now on, and the job that brings it into the graph."""
+
+    follower_id: int
+    followed_id: int
+    following: bool
+    job_id: str

@@ -1,0 +1,93 @@
+"""What tests share: settings and a database of their own, and the real servers that they need."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+
+from {{ cookiecutter.__package }}.infrastructure import database
+# {% if cookiecutter.cache_backend != "none" %}
+from {{ cookiecutter.__package }}.infrastructure.cache import close_cache
+from {{ cookiecutter.__package }}.infrastructure.embedded import embedded_redis
+# {% endif %}
+from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
+# {% if cookiecutter.cache_backend != "none" %}
+from {{ cookiecutter.__package }}.infrastructure.tasks import close_task_pool, get_task_pool
+# {% endif %}
+from {{ cookiecutter.__package }}.main import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+# {% if cookiecutter.cache_backend != "none" %}
+
+    from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
+# {% endif %}
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test settings of its own: defaults, no `.env`, and a database file that nobody else uses."""
+    for name in ("ENVIRONMENT", "LOG_LEVEL", "SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/test.db")
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+async def tables() -> AsyncIterator[None]:
+    """Give the test a database with empty tables."""
+    async with database.get_engine().begin() as connection:
+        await connection.run_sync(database.Base.metadata.create_all)
+    yield
+    await database.close_database()
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """Give a new application."""
+    return create_app()
+
+
+@pytest.fixture
+async def client(app: FastAPI, tables: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001 - routes need the tables
+    """Give an HTTP client of the application, which runs in this process; it is started and stopped for the test."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        # An error of the application is an answer of 500, as it is for real clients.
+        transport = ASGITransport(app, raise_app_exceptions=False)
+        yield await stack.enter_async_context(AsyncClient(transport=transport, base_url="http://test"))
+# {% if cookiecutter.cache_backend != "none" %}
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the project's own kind of server once for all tests, and give its URL."""
+    with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+async def redis_url(redis_server: str, own_settings: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:  # noqa: ARG001 - own_settings comes first
+    """Give the test an empty Redis, and settings that point to it."""
+    monkeypatch.setenv("REDIS_URL", redis_server)
+    get_settings.cache_clear()
+    await (await get_task_pool()).flushall()
+    yield redis_server
+    await close_task_pool()
+    await close_cache()
+
+
+@pytest.fixture
+async def pool(redis_url: str) -> TaskPool:  # noqa: ARG001 - the settings point there
+    """Give the connection to the queue."""
+    return await get_task_pool()
+# {% endif %}

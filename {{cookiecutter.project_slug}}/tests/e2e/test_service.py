@@ -1,0 +1,102 @@
+"""The whole service as its user meets it: a migrated database, the API and whatever else runs, each a process."""
+
+from __future__ import annotations
+
+# {% if cookiecutter.cache_backend != "none" %}
+import asyncio
+import signal
+# {% endif %}
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+# {% if cookiecutter.cache_backend != "none" %}
+from {{ cookiecutter.__package }}.infrastructure.tasks import WorkerSettings
+
+# {% endif %}
+from processes import command
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PROJECT = Path(__file__).parents[2]
+# {% if cookiecutter.cache_backend != "none" %}
+SETTINGS = f"{WorkerSettings.__module__}.WorkerSettings"
+
+pytestmark = pytest.mark.usefixtures("redis_url")
+# {% endif %}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bring the test's database up to date, from the folder that holds the migrations."""
+    monkeypatch.chdir(PROJECT)
+    async with command("alembic", "upgrade", "head") as alembic:
+        assert await alembic.end() == 0, alembic.output
+
+
+@pytest.fixture
+async def api(migrated: None) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001
+    """Run the API, and give a client of it; it has ended properly when the test has."""
+    port = free_port()
+    async with command("{{ cookiecutter.project_slug }}", "api", "--port", str(port)) as process:
+        await process.until("Uvicorn running on")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+        process.process.terminate()
+        await process.end()
+        assert "Application shutdown complete" in process.output
+        assert "Traceback" not in process.output
+
+
+@pytest.mark.usefixtures("migrated")
+async def test_models_and_migrations_agree() -> None:
+    """Nothing is left that a new migration would have to change; and all can be taken back and done again."""
+    for words in (["check"], ["downgrade", "base"], ["upgrade", "head"], ["check"]):
+        async with command("alembic", *words) as alembic:
+            assert await alembic.end() == 0, alembic.output
+
+
+async def test_the_health_checks(api: httpx.AsyncClient) -> None:
+    """The process is alive, and its database answers."""
+    assert (await api.get("/health/live")).status_code == 200
+    ready = await api.get("/health/ready")
+    assert ready.status_code == 200
+    assert ready.json()["checks"]["database"]["status"] == "up"
+# {% if cookiecutter.cache_backend == "none" %}
+
+
+async def test_sign_up_sends_the_message_at_once(api: httpx.AsyncClient) -> None:
+    """The account exists when the answer arrives, and stays."""
+    response = await api.post("/api/v1/users", json={"email": "ada@example.com", "name": "Ada"})
+    assert response.status_code == 201
+    user = response.json()
+    assert (await api.get(f"/api/v1/users/{user['id']}")).json() == user
+# {% else %}
+
+
+async def test_sign_up_leads_to_a_job_that_a_worker_runs(api: httpx.AsyncClient) -> None:
+    """API and worker share nothing but Redis: the job's status goes from the one to the other and back."""
+    response = await api.post("/api/v1/users", json={"email": "ada@example.com", "name": "Ada"})
+    assert response.status_code == 201
+    path = f"/api/v1/jobs/{response.json()['job_id']}"
+    assert (await api.get(path)).json()["status"] == "pending"
+    async with command("arq", SETTINGS) as worker:
+        async with asyncio.timeout(60):
+            while (job := (await api.get(path)).json())["status"] not in {"success", "failed"}:  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.05)
+        assert (job["status"], job["error"], job["tries"]) == ("success", None, 1)
+        assert (await api.get("/health/ready")).json()["status"] == "ready"
+        worker.process.send_signal(signal.SIGTERM)
+        assert await worker.end() == 0
+    assert "Hello Ada" in worker.output  # without an SMTP server, mail is printed
+# {% endif %}

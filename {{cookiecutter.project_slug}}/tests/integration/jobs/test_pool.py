@@ -1,0 +1,207 @@
+"""Enqueueing through the front door, on a real Redis."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from {{ cookiecutter.__package }}.infrastructure.jobs import (
+    InvalidJobError,
+    JobError,
+    JobStatus,
+    QueueUnavailable,
+    UnknownTaskError,
+    UnserializableError,
+    keys,
+)
+from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
+from {{ cookiecutter.__package }}.infrastructure.tasks import (
+    close_task_pool,
+    enqueue_task,
+    example_task,
+    get_task_pool,
+)
+
+if TYPE_CHECKING:
+    from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
+
+    from ..conftest import RunJobs
+
+
+async def test_a_job_runs_and_its_result_is_kept(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """Enqueue, run, look up: the calls that the docs begin with."""
+    job_id = await enqueue_task("example_task", message="Hello!")
+    assert job_id is not None
+    waiting = await pool.record(job_id)
+    assert waiting is not None
+    assert (waiting.status, waiting.tries, waiting.kwargs) == (JobStatus.PENDING, 0, {"message": "Hello!"})
+
+    await run_jobs(example_task)
+
+    job = await pool.job(job_id)
+    assert job is not None
+    info = await job.info()
+    assert info is not None
+    assert (info.status, info.result, info.error, info.tries) == ("success", "Hello! (try 1)", None, 1)
+    assert info.enqueue_time is not None
+    assert info.start_time is not None
+    assert info.finish_time is not None
+    assert info.enqueue_time <= info.start_time <= info.finish_time
+    assert info.enqueue_time.tzinfo is UTC
+
+
+async def test_an_unknown_job_is_none(pool: TaskPool) -> None:
+    """An id that nobody gave out leads to nothing."""
+    assert await pool.job("no-such-job") is None
+
+
+async def test_enqueueing_costs_one_round_trip(pool: TaskPool) -> None:
+    """However a job is enqueued, Redis is asked once."""
+    await enqueue_task("example_task", message="the script is loaded now")
+    await pool.config_resetstat()
+    for number in range(5):
+        await enqueue_task("example_task", message="x", _job_id=f"job-{number}", _defer_by=60)
+    calls = {name: stats["calls"] for name, stats in (await pool.info("commandstats")).items()}
+    assert calls["cmdstat_evalsha"] == 5
+    assert set(calls) <= {
+        "cmdstat_evalsha",
+        "cmdstat_exists",
+        "cmdstat_set",
+        "cmdstat_zadd",
+        "cmdstat_config|resetstat",
+        "cmdstat_info",
+    }
+
+
+async def test_an_id_is_used_once(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """With `_job_id`, a second job is not enqueued while the first waits, nor while its result is kept."""
+    assert await enqueue_task("example_task", message="first", _job_id="mine") == "mine"
+    assert await enqueue_task("example_task", message="second", _job_id="mine") is None
+    await run_jobs(example_task)
+    assert await enqueue_task("example_task", message="third", _job_id="mine") is None
+    info = await pool.record("mine")
+    assert info is not None
+    assert info.result == "first (try 1)"
+
+
+@pytest.mark.parametrize("delay", [60, timedelta(minutes=1)])
+async def test_defer_by_schedules(delay: float | timedelta, pool: TaskPool) -> None:
+    """`_defer_by` takes seconds or a timedelta; the job is scheduled until then."""
+    before = datetime.now(UTC)
+    job_id = await enqueue_task("example_task", message="later", _defer_by=delay)
+    assert job_id is not None
+    info = await pool.record(job_id)
+    assert info is not None
+    assert info.status is JobStatus.SCHEDULED
+    due = await pool.zscore(keys.queue(), job_id)
+    assert due is not None
+    assert 59.99 < due / 1000 - before.timestamp() < 65
+
+
+async def test_defer_until_schedules(pool: TaskPool) -> None:
+    """`_defer_until` takes a moment, to the millisecond."""
+    moment = datetime.now(UTC) + timedelta(hours=1)
+    job_id = await enqueue_task("example_task", message="later", _defer_until=moment)
+    assert job_id is not None
+    assert await pool.zscore(keys.queue(), job_id) == round(moment.timestamp() * 1000)
+
+
+async def test_jobs_do_not_expire_unless_asked(pool: TaskPool) -> None:
+    """A job waits as long as it takes; `_expires` sets a limit, counted from when it is due."""
+    await enqueue_task("example_task", message="patient", _job_id="patient", _defer_by=86_400 * 30)
+    await enqueue_task("example_task", message="hasty", _job_id="hasty", _defer_by=60, _expires=30)
+    assert await pool.pttl(keys.job("patient")) == -1
+    assert 85_000 < await pool.pttl(keys.job("hasty")) <= 90_000
+
+
+async def test_an_expired_job_fails_and_says_so(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """A job that started too late is recorded as failed."""
+    await enqueue_task("example_task", message="too late", _job_id="late", _expires=timedelta(seconds=30))
+    await pool.delete(keys.job("late"))  # what Redis does when the time is over
+    await run_jobs(example_task)
+    info = await pool.record("late")
+    assert info is not None
+    assert info.status is JobStatus.FAILED
+    assert info.error == "JobExecutionFailed: job expired"
+
+
+async def test_queues_are_apart(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """A job in a queue of its own is run by the workers of that queue only."""
+    job_id = await enqueue_task("example_task", message="over there", _queue="mail")
+    assert job_id is not None
+    await run_jobs(example_task)
+    info = await pool.record(job_id)
+    assert info is not None
+    assert (info.status, info.queue) == (JobStatus.PENDING, "mail")
+    await run_jobs(example_task, queue_name=keys.queue("mail"))
+    info = await pool.record(job_id)
+    assert info is not None
+    assert (info.status, info.queue) == (JobStatus.SUCCESS, "mail")
+
+
+async def test_mistakes_are_errors_at_the_call(pool: TaskPool) -> None:
+    """An unknown task, arguments that do not fit or cannot be stored: the error names them, and nothing is enqueued."""
+    with pytest.raises(UnknownTaskError, match="did you mean 'example_task'"):
+        await enqueue_task("exampel_task", message="x")
+    with pytest.raises(InvalidJobError, match="'message'"):
+        await enqueue_task("example_task")
+    with (
+        socket.socket() as value,
+        pytest.raises(UnserializableError, match=r"^example_task: argument 'message' is a socket"),
+    ):
+        await enqueue_task("example_task", message=value)
+    with pytest.raises(InvalidJobError, match="not both"):
+        await enqueue_task("example_task", message="x", _defer_by=1, _defer_until=datetime.now(UTC))
+    assert await pool.dbsize() == 0
+
+
+async def test_no_redis_is_an_error_within_the_time_limit(
+    unused_tcp_port: int, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody listens, and where a listener never answers, the caller learns it; nothing hangs."""
+    await close_task_pool()
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{unused_tcp_port}")
+    get_settings.cache_clear()
+    with pytest.raises(QueueUnavailable, match="example_task"):
+        await enqueue_task("example_task", message="x")
+    await close_task_pool()
+    with socket.create_server(("127.0.0.1", unused_tcp_port)), pytest.raises(QueueUnavailable, match="TimeoutError"):
+        await enqueue_task("example_task", message="x")
+    await close_task_pool()
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    get_settings.cache_clear()
+
+
+async def test_a_full_redis_refuses_loudly(pool: TaskPool) -> None:
+    """When Redis has no memory left, the caller gets an error that says so, and the jobs before it stay."""
+    first = await enqueue_task("example_task", message="before")
+    assert first is not None
+    used = (await pool.info("memory"))["used_memory"]
+    await pool.config_set("maxmemory", used // 2)
+    try:
+        with pytest.raises(JobError, match=r"Redis refused the job: .*maxmemory"):
+            await enqueue_task("example_task", message="after")
+    finally:
+        await pool.config_set("maxmemory", 0)
+    assert await pool.zcard(keys.queue()) == 1
+
+
+async def test_arq_clients_share_the_queue(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """Code written to arq's own `enqueue_job` and `Job` works on the pool unchanged."""
+    job = await pool.enqueue_job("example_task", message="from arq", _job_id="arq-1", _defer_by=0.01)
+    assert job is not None
+    assert await pool.enqueue_job("example_task", message="again", _job_id="arq-1") is None
+    await run_jobs(example_task)
+    assert await job.result(timeout=5) == "from arq (try 1)"
+
+
+async def test_one_pool_for_the_process(redis_url: str) -> None:  # noqa: ARG001
+    """`get_task_pool` gives the same connection until it is closed; closing twice does no harm."""
+    first = await get_task_pool()
+    assert await get_task_pool() is first
+    await close_task_pool()
+    await close_task_pool()
+    assert await get_task_pool() is not first

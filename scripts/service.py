@@ -26,12 +26,14 @@ Job = dict[str, Any]
 
 def clean_environment() -> dict[str, str]:
     """Give this process's environment, without what is about other projects."""
-    return {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         # REDIS_SERVER is the program that the machine's owner wants to be run.
         if name not in FOREIGN and (name == "REDIS_SERVER" or not name.startswith(SETTINGS))
     }
+    # Programs are started again and again, and nothing is kept of the project in the end: let them be compiled once.
+    return inherited | {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 class Service:

@@ -22,7 +22,7 @@ import pytest
 from arq.worker import create_worker
 # {% endif %}
 
-import {{ cookiecutter.__package }}
+import {{ cookiecutter.__package }} as package
 from {{ cookiecutter.__package }}.infrastructure import settings
 from {{ cookiecutter.__package }}.infrastructure.database import Base, get_engine
 # {% if cookiecutter.cache_backend != "none" %}
@@ -54,7 +54,7 @@ FILE = re.compile(r"# src/(\w+)/([\w/]+)\.py\n")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a folder whose modules belong to the package; the tables that they declare are forgotten afterwards."""
     folder = tmp_path / "package"
-    monkeypatch.setattr({{ cookiecutter.__package }}, "__path__", [*{{ cookiecutter.__package }}.__path__, str(folder)])
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     tables = set(Base.metadata.sorted_tables)
     yield folder
     for table in set(Base.metadata.sorted_tables) - tables:

@@ -23,6 +23,8 @@ SENTINEL_PORT = 26_379
 
 #: Seconds to wait for a connection; short, because a caller is waiting for an answer.
 CONNECT_TIMEOUT = 0.5
+#: Seconds after which a command counts as lost: a connection that was cut silently never answers.
+COMMAND_TIMEOUT = 10.0
 
 #: What may follow the `?` of the URL, and the field of arq's settings that holds it (None: only our clients know it).
 QUERY_OPTIONS: Mapping[str, str | None] = {
@@ -104,6 +106,7 @@ def make_client(settings: ArqRedisSettings, client_class: type[RedisT], **kwargs
         "username": settings.username,
         "password": settings.password,
         "socket_connect_timeout": settings.conn_timeout,
+        "socket_timeout": COMMAND_TIMEOUT,
         "retry_on_timeout": settings.retry_on_timeout,
         "retry_on_error": settings.retry_on_error,
         "retry": settings.retry,

@@ -1,5 +1,8 @@
 set positional-arguments := true
 
+# Programs are started hundreds of times: let Python keep what it has compiled, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE := ""
+
 # List the recipes
 default:
     @just --list --unsorted

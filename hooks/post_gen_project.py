@@ -39,6 +39,7 @@ LEFT_OUT: dict[str, dict[str, list[str]]] = {
             "src/{package}/infrastructure/tasks.py",
             "tests/integration/conftest.py",
             "tests/integration/jobs",
+            "tests/integration/test_embedded.py",
             "tests/integration/test_sessions.py",
             "tests/unit/jobs",
         ],

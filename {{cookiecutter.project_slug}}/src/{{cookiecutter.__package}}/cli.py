@@ -51,6 +51,7 @@ def dev(port: Port = 8000) -> None:
         raise SystemExit("honcho is not installed; `uv sync` installs what development needs") from None
 
     python = f'"{sys.executable}" -m'
+    typer.echo(f"API: http://127.0.0.1:{port}/docs")
     manager = honcho.manager.Manager(Printer(colour="NO_COLOR" not in os.environ))
     # {% if cookiecutter.cache_backend == "none" %}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 # {% if cookiecutter.cache_backend != "none" %}
 import asyncio
-import signal
 # {% endif %}
+import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,19 @@ async def api(migrated: None) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG0
         await process.end()
         assert "Application shutdown complete" in process.output
         assert "Traceback" not in process.output
+
+
+async def test_everything_in_one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dev` migrates, starts all that the service needs, and Ctrl-C ends all of it with status 0."""
+    monkeypatch.chdir(PROJECT)
+    async with command("{{ cookiecutter.project_slug }}", "dev", "--port", str(free_port())) as dev:
+        await dev.until("Application startup complete")
+        # {% if cookiecutter.cache_backend != "none" %}
+        await dev.until("Starting worker for")
+        # {% endif %}
+        dev.process.send_signal(signal.SIGINT)
+        assert await dev.end() == 0
+    assert "Traceback" not in dev.output
 
 
 @pytest.mark.usefixtures("migrated")

@@ -36,7 +36,7 @@ def fail(password: str) -> None:
 def log_all() -> None:
     """Log through structlog, through the standard library, and a failure."""
     structlog.get_logger("ours").info("hello", user=7)
-    logging.getLogger("theirs").warning("%d jobs", 3)
+    logging.getLogger("theirs").warning("%d mails", 3)
     try:
         fail("hunter" + str(2))  # not as one word: a trace shows the line itself
     except ValueError:
@@ -50,7 +50,7 @@ def test_production_writes_one_json_object_a_line(configure, capsys: pytest.Capt
     output = capsys.readouterr().err
     first, second, third = map(json.loads, output.splitlines())
     assert (first["event"], first["user"], first["level"], first["logger"]) == ("hello", 7, "info", "ours")
-    assert (second["event"], second["level"], second["logger"]) == ("3 jobs", "warning", "theirs")
+    assert (second["event"], second["level"], second["logger"]) == ("3 mails", "warning", "theirs")
     assert third["exception"][0]["exc_value"] == "7 letters"
     assert "hunter2" not in output
 
@@ -62,7 +62,7 @@ def test_development_writes_lines_to_read(configure, capsys: pytest.CaptureFixtu
     output = capsys.readouterr().err
     assert "hello" in output
     assert "user=7" in output
-    assert "3 jobs" in output
+    assert "3 mails" in output
     assert "ValueError: 7 letters" in output
     assert "\x1b[" not in output
     assert "hunter2" not in output

@@ -27,9 +27,11 @@ class UserRead(BaseModel):
     id: int
     email: str
     name: str
+# {% if cookiecutter.cache_backend != "none" %}
 
 
 class UserCreated(UserRead):
     """A new user, and the job that greets them."""
 
     job_id: str
+# {% endif %}

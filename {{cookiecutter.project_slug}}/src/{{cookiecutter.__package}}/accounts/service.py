@@ -1,4 +1,4 @@
-"""What can be done with accounts; knows neither HTTP nor jobs."""
+"""What can be done with accounts, whoever asks."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Live(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served: `ready`, `degraded` (served, but jobs wait), or `unavailable`."""
+    """Whether requests can be served: `ready`, `degraded` (served, but something waits), or `unavailable`."""
 
     status: Literal["ready", "degraded", "unavailable"]
     checks: dict[str, Check]

@@ -55,7 +55,7 @@ async def close_database() -> None:
 
 @asynccontextmanager
 async def get_session_context() -> AsyncIterator[AsyncSession]:
-    """Open a session for a task or a command: committed at the end, rolled back when an exception leaves it."""
+    """Open a session outside a request: committed at the end, rolled back when an exception leaves it."""
     async with async_sessionmaker(get_engine(), expire_on_commit=False).begin() as session:
         yield session
 

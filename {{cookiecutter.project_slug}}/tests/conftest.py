@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# {% if cookiecutter.cache_backend != "none" %}
+import signal
+# {% endif %}
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -71,6 +74,7 @@ async def client(app: FastAPI, tables: None) -> AsyncIterator[AsyncClient]:  # n
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the project's own kind of server once for all tests, and give its URL."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a test run that is told to end ends the server too
     with embedded_redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
 

@@ -45,7 +45,8 @@ PAGES = {
     path.relative_to(PROJECT).as_posix(): path.read_text()
     for path in [PROJECT / "README.md", *PROJECT.glob("docs/*.md")]
 }
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A block of Python, and what it prints if a block of text follows at once.
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 #: A block that begins with a file's name is that file.
 FILE = re.compile(r"# src/(\w+)/([\w/]+)\.py\n")
 
@@ -101,7 +102,7 @@ async def worker_of(namespace: dict[str, Any]) -> AsyncIterator[None]:
 # {% else %}
 @pytest.mark.usefixtures("redis_url", "client")
 # {% endif %}
-async def test_python_runs_as_written(page: str, folder: Path) -> None:
+async def test_python_runs_as_written(page: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every Python block of a page runs, in order, in one namespace, on the real servers."""
     namespace: dict[str, Any] = {"__name__": page}
     for block in BLOCK.finditer(PAGES[page]):
@@ -114,6 +115,7 @@ async def test_python_runs_as_written(page: str, folder: Path) -> None:
             namespace[module.__name__] = module
             continue
         code = compile(source, PROJECT / page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        capsys.readouterr()
         outcome = eval(code, namespace)
         if inspect.isawaitable(outcome):
             async with get_engine().begin() as connection:
@@ -124,6 +126,8 @@ async def test_python_runs_as_written(page: str, folder: Path) -> None:
             async with worker_of(namespace):
                 await outcome
             # {% endif %}
+        if block[2]:
+            assert capsys.readouterr().out == block[2]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 
-from .jobs.connections import make_client
+from .jobs.connections import close_client, make_client
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from redis.commands.core import AsyncScript
 
+#: Seconds after which a command counts as lost: a connection that was cut silently never answers.
+COMMAND_TIMEOUT = 5.0
 #: Expired sessions removed by one call of the clean-up's script; Redis serves nobody else meanwhile.
 CLEANUP_BATCH = 500
 
@@ -70,7 +72,9 @@ def get_cache() -> Redis:
     """
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        _clients[loop] = make_client(get_settings().redis.connection(), Redis, decode_responses=True)
+        _clients[loop] = make_client(
+            get_settings().redis.connection(), Redis, decode_responses=True, socket_timeout=COMMAND_TIMEOUT
+        )
     return _clients[loop]
 
 
@@ -78,7 +82,7 @@ async def close_cache() -> None:
     """Close this event loop's client; the next `get_cache()` makes a new one."""
     client = _clients.pop(asyncio.get_running_loop(), None)
     if client is not None:
-        await client.aclose(close_connection_pool=True)
+        await close_client(client)
 
 
 class SessionError(Exception):

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from .cypher import GraphQueryError, Key, NodeType, RelationType, check_key, header
-from .jobs.connections import make_client
+from .jobs.connections import close_client, make_client
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -200,4 +200,4 @@ async def close_graph() -> None:
     """Close this event loop's client; the next `get_graph()` makes a new one."""
     graph = _graphs.pop(asyncio.get_running_loop(), None)
     if graph is not None:
-        await graph.client.aclose(close_connection_pool=True)
+        await close_client(graph.client)

@@ -23,8 +23,6 @@ SENTINEL_PORT = 26_379
 
 #: Seconds to wait for a connection; short, because a caller is waiting for an answer.
 CONNECT_TIMEOUT = 0.5
-#: Seconds after which a command counts as lost: a connection that was cut silently never answers.
-COMMAND_TIMEOUT = 10.0
 
 #: What may follow the `?` of the URL, and the field of arq's settings that holds it (None: only our clients know it).
 QUERY_OPTIONS: Mapping[str, str | None] = {
@@ -106,7 +104,6 @@ def make_client(settings: ArqRedisSettings, client_class: type[RedisT], **kwargs
         "username": settings.username,
         "password": settings.password,
         "socket_connect_timeout": settings.conn_timeout,
-        "socket_timeout": COMMAND_TIMEOUT,
         "retry_on_timeout": settings.retry_on_timeout,
         "retry_on_error": settings.retry_on_error,
         "retry": settings.retry,
@@ -115,7 +112,7 @@ def make_client(settings: ArqRedisSettings, client_class: type[RedisT], **kwargs
     if settings.ssl:
         names = ("keyfile", "certfile", "cert_reqs", "ca_certs", "ca_data", "check_hostname")
         options |= {"ssl": True} | {f"ssl_{name}": getattr(settings, f"ssl_{name}") for name in names}
-    options |= {**getattr(settings, "options", {}), **kwargs}
+    options |= {**kwargs, **getattr(settings, "options", {})}  # the URL has the last word
     options = {name: value for name, value in options.items() if value is not None}
     if isinstance(settings.host, str):
         return client_class(

@@ -185,6 +185,10 @@ class Worker(arq.worker.Worker):
         self._reconnect_pause = min(self._reconnect_pause * 2, RECONNECT_PAUSE_MAX)
 
     async def _poll_iteration(self) -> None:
+        # With a socket_timeout redis-py calls asyncio.wait_for, which in Python 3.11 may swallow a cancellation.
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise asyncio.CancelledError
         try:
             await super()._poll_iteration()
         except (RedisError, OSError) as error:

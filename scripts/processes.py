@@ -108,18 +108,22 @@ class Process:
         except subprocess.TimeoutExpired:
             raise ProcessError(f"{self.name} has not ended within {seconds:g} s", self.log) from None
 
-    def stop(self, seconds: float = 40) -> int:
-        """Ask it to end and give its exit status; what has not ended in time, children included, is killed."""
-        self.send(signal.SIGTERM)
+    def stop(self, seconds: float = 40, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it and its children to end, and give its exit status; what has not ended in time is killed."""
+        if self.status is None:
+            self._send_to_all(number)
         with suppress(ProcessError):
             self.wait(seconds)
         return self.kill()
 
     def kill(self) -> int:
         """End it at once with all its children (`kill -9`), if it still runs."""
-        with suppress(ProcessLookupError, PermissionError):  # the group may be gone; macOS says so with the second
-            os.killpg(self.pid, signal.SIGKILL)
+        self._send_to_all(signal.SIGKILL)
         return self._process.wait()
+
+    def _send_to_all(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # when the group is gone; macOS says so with the second
+            os.killpg(self.pid, number)
 
 
 def wait_for(

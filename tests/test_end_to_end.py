@@ -122,11 +122,11 @@ def test_one_id_is_one_job(service: TrialService, name: str) -> None:
 def test_a_delayed_job_waits(service: TrialService) -> None:
     """A job with a delay is `scheduled`, and starts when the delay is over, not before."""
     service.have_workers(1)
-    job_id = service.enqueue("example_task", message="later", _defer_by=1)
+    job_id = service.enqueue("example_task", message="later", _defer_by=2)
     assert service.job(job_id)["status"] == "scheduled"
     job = service.follow(job_id)
     waited = datetime.fromisoformat(job["start_time"]) - datetime.fromisoformat(job["enqueue_time"])
-    assert (job["status"], waited >= timedelta(seconds=1)) == ("success", True)
+    assert (job["status"], waited >= timedelta(seconds=2)) == ("success", True)
 
 
 def test_a_cron_job_runs_at_its_times(service: TrialService) -> None:
@@ -180,7 +180,8 @@ def test_a_killed_redis_comes_back_with_its_jobs(service: TrialService) -> None:
     """`kill -9` of Redis: the worker goes on, and runs the waiting job once the server is back with its data."""
     [worker] = service.have_workers(1)
     before = len(worker.output)
-    job_id = service.enqueue("example_task", message="still here", _defer_by=1)
+    job_id = service.enqueue("example_task", message="still here", _defer_by=2)
+    service.wait_until_stored()
     service.have_redis().kill()
     service.wait_for_line(worker, "Redis does not answer", after=before)
     service.have_redis()
@@ -225,10 +226,11 @@ def test_an_address_that_cannot_be_read_is_one_line(service: TrialService) -> No
 def test_a_redis_that_evicts_is_refused(service: TrialService) -> None:
     """A worker does not start on a Redis that may drop queued jobs; it names the policy and what to do."""
     service.client.config_set("maxmemory-policy", "allkeys-lru")
+    worker = service.start_worker(settings=service.front_door)
     try:
-        worker = service.start_worker(settings=service.front_door)
         assert worker.wait(30) == 1
     finally:
+        worker.kill()
         service.client.config_set("maxmemory-policy", "noeviction")
     assert "maxmemory-policy is 'allkeys-lru'" in worker.output
     assert "REDIS_ALLOW_EVICTION=true" in worker.output

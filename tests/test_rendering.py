@@ -365,6 +365,7 @@ class TestTheSourceInPlace:
             "infrastructure/settings.py",
             "infrastructure/tasks.py",
             "accounts/routes.py",
+            "accounts/schemas.py",
         }
 
 

@@ -90,6 +90,11 @@ class TrialService(Service):
         """Let the task `hold` end that was called with this name."""
         self.client.set(f"trial:release:{name}", 1)
 
+    def wait_until_stored(self) -> None:
+        """Wait until Redis has brought to the disk what it was told so far; by itself it does so every second."""
+        self.client.set("trial:stored", 1)
+        self.client.waitaof(1, 0, 5000)
+
     def worker_check(self) -> int:
         """Ask the project's command whether a worker is alive: 0 if one is."""
         command: list[str | Path] = [self.program(self.project.name), "worker-check"]

@@ -45,7 +45,7 @@ PAGES = {
     path.relative_to(PROJECT).as_posix(): path.read_text()
     for path in [PROJECT / "README.md", *PROJECT.glob("docs/*.md")]
 }
-#: A block of Python, and what it prints if a block of text follows at once.
+#: A block of Python, and what it prints if a block of text comes right after it.
 BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 #: A block that begins with a file's name is that file.
 FILE = re.compile(r"# src/(\w+)/([\w/]+)\.py\n")

@@ -55,7 +55,8 @@ DEPENDENCY_NAMES = frozenset(
     httpcore httptools httpx hypothesis identify identify_cli idna iniconfig jwt librt mako mako_render markdown_it
     markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc nodeenv opentelemetry opentelemetry_api
     packaging pathspec platformdirs pluggy pre_commit public py pycparser pydantic pydantic_core pydantic_settings
-    pygmentize pygments pyjwt pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml
+    pygmentize pygments pyjwt pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery
+    python_dotenv pyyaml
     redis rich ruff rust_just shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest
     trustme typer typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
     """.split()

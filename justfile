@@ -27,6 +27,11 @@ fix:
     uv run ruff check --fix .
     uv run ruff format .
 
+# Measure the rendered project beside its peers, for hours on an idle machine: --quick, --only PEER, --bench NAME, --help
+[no-exit-message]
+bench *args:
+    uv run python -m benchmarks "$@"
+
 # Generate a project to look at
 render variant="redis" dest="/tmp/cookiecutter-fastapi-arq":
     uv run cookiecutter --no-input --overwrite-if-exists --output-dir "{{ dest }}" . cache_backend={{ variant }} project_slug=my-{{ variant }}

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from redis.commands.core import AsyncScript
 
-#: Seconds after which a command counts as lost: a connection that was cut silently never answers.
-COMMAND_TIMEOUT = 5.0
+COMMAND_TIMEOUT = 5.0  # seconds: a connection that was cut silently never answers
 #: Expired sessions removed by one call of the clean-up's script; Redis serves nobody else meanwhile.
 CLEANUP_BATCH = 500
 

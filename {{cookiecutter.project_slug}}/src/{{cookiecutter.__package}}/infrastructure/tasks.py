@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ..accounts.tasks import send_welcome_email
 # {% if cookiecutter.cache_backend == "falkordb" %}
@@ -33,8 +33,6 @@ from .settings import get_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from arq.cron import CronJob
 
     from .jobs.task import TaskFunction
 
@@ -84,7 +82,7 @@ def get_redis_settings() -> RedisSettings:
 class WorkerSettings:
     """What `arq <package>.infrastructure.tasks.WorkerSettings` runs."""
 
-    functions: ClassVar[list[TaskFunction]] = [
+    functions = [
         example_task,
         cleanup_expired_sessions,
         send_email,
@@ -94,7 +92,7 @@ class WorkerSettings:
         rebuild_graph,
         # {% endif %}
     ]
-    cron_jobs: ClassVar[list[CronJob]] = [
+    cron_jobs = [
         cron(cleanup_expired_sessions, hour=3, minute=0),
     ]
     on_startup = startup

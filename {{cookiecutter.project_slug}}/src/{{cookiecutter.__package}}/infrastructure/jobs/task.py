@@ -36,7 +36,8 @@ def as_function(task: TaskFunction | Function | str) -> Function:
 class TaskRegistry:
     """The tasks that a worker of this code would run."""
 
-    def __init__(self, functions: Iterable[TaskFunction | Function], cron_jobs: Iterable[CronJob] = ()) -> None:
+    # `Any`: a plain list of different functions has no better type; `as_function` looks at each.
+    def __init__(self, functions: Iterable[Any], cron_jobs: Iterable[CronJob] = ()) -> None:
         self._functions: dict[str, TaskFunction] = {}
         for function in map(as_function, functions):
             if function.name in self._functions:

@@ -1,6 +1,7 @@
 """The command line of the project; `--help` lists the commands."""
 
 import os
+import shlex
 import subprocess
 import sys
 # {% if cookiecutter.cache_backend != "none" %}
@@ -50,22 +51,22 @@ def dev(port: Port = 8000) -> None:
     except ImportError:
         raise SystemExit("honcho is not installed; `uv sync` installs what development needs") from None
 
-    python = f'"{sys.executable}" -m'
+    api_command = shlex.join([sys.executable, "-m", PACKAGE, "api", "--reload", "--port", str(port)])
     typer.echo(f"API: http://127.0.0.1:{port}/docs")
     manager = honcho.manager.Manager(Printer(colour="NO_COLOR" not in os.environ))
     # {% if cookiecutter.cache_backend == "none" %}
     subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True)
-    manager.add_process("api", f"{python} {PACKAGE} api --reload --port {port}")
+    manager.add_process("api", api_command)
     manager.loop()
     # {% else %}
     honcho.manager.KILL_WAIT = STOP_TIMEOUT
     with redis_for_development() as url:
         environment = {**os.environ, "REDIS_URL": url, "PYTHONUNBUFFERED": "1"}
         subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], check=True, env=environment)
-        manager.add_process("api", f"{python} {PACKAGE} api --reload --port {port}", env=environment)
-        watch = f"{python} watchfiles --filter python --sigint-timeout {STOP_TIMEOUT}"
-        worker = f"arq {PACKAGE}.infrastructure.tasks.WorkerSettings"
-        manager.add_process("worker", f"{watch} '{worker}' src", env=environment)
+        manager.add_process("api", api_command, env=environment)
+        worker = [str(Path(sys.executable).with_name("arq")), f"{PACKAGE}.infrastructure.tasks.WorkerSettings"]
+        watch = ["-m", "watchfiles", "--filter", "python", "--sigint-timeout", str(STOP_TIMEOUT)]
+        manager.add_process("worker", shlex.join([sys.executable, *watch, shlex.join(worker), "src"]), env=environment)
         manager.loop()
     # {% endif %}
     raise typer.Exit(0 if manager.returncode == 130 else manager.returncode)  # noqa: PLR2004 - 130: Ctrl-C

@@ -193,6 +193,21 @@ async def test_progress_is_seen_while_the_task_runs(pool: TaskPool, run_jobs: Ru
     assert (await ended(pool, "a")).progress == Progress(10, 10)
 
 
+async def test_progress_is_seen_where_results_are_not_kept(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """With `keep_result = 0` a running job is seen all the same."""
+    seen: list[JobRecord | None] = []
+
+    async def reports(ctx: TaskContext) -> None:
+        await ctx.progress(1, 2)
+        seen.append(await pool.record("a"))
+
+    await pool.enqueue("reports", job_id="a")
+    await run_jobs(reports, keep_result=0)
+    assert seen[0] is not None
+    assert seen[0].progress == Progress(1, 2)
+    assert await pool.record("a") is None
+
+
 async def test_the_context_says_what_runs(pool: TaskPool, run_jobs: RunJobs) -> None:
     """`ctx` has the connection, the job's id, try, times, and what start-up put there."""
     seen: dict[str, Any] = {}

@@ -104,7 +104,10 @@ class Execution:
             extensions.add(loop.create_task(extend_claim(round(seconds + CLAIM_MARGIN))))
 
         async def extend_claim(seconds: int) -> None:
-            await redis.expire(keys.in_progress(job_id), seconds)
+            try:
+                await redis.expire(keys.in_progress(job_id), seconds)
+            except (RedisError, OSError) as error:
+                logger.warning("%s:%s: claim not prolonged: %s", job_id, self.name, error)
 
         async def save_progress(progress: Progress) -> None:
             report = codec.serialize({"done": progress.done, "total": progress.total, "message": progress.message})

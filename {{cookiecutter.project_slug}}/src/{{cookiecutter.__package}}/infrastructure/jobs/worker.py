@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from . import codec
 from .connections import close_client
 from .errors import UnsafeRedisError
-from .execution import CLAIM_MARGIN, Policy, with_policy
+from .execution import Policy, with_policy
 from .pool import TaskPool
 from .safety import refuse_unsafe_redis
 from .task import as_function
@@ -44,6 +44,8 @@ logger = logging.getLogger("arq.worker")
 RETRY_DELAY = timedelta(seconds=10)
 JOB_COMPLETION_WAIT = 30
 HEALTH_CHECK_INTERVAL = 5
+#: Seconds for which a report of progress is kept at least, also where results are not.
+PROGRESS_KEPT = 60
 #: Seconds between two tries to reach Redis: the first pause, and the longest.
 RECONNECT_PAUSE = 0.5
 RECONNECT_PAUSE_MAX = 5.0
@@ -103,7 +105,7 @@ class Worker(arq.worker.Worker):
             max_tries=max_tries,
             retry_delay=timedelta(seconds=to_seconds(retry_delay)),
             timeout=to_seconds(job_timeout),
-            keep_progress=to_seconds(keep_result),
+            keep_progress=max(to_seconds(keep_result), PROGRESS_KEPT),
         )
         super().__init__(
             [with_policy(as_function(function), policy) for function in functions],
@@ -141,8 +143,6 @@ class Worker(arq.worker.Worker):
         self.allow_eviction = allow_eviction
         self.allow_no_persistence = allow_no_persistence
         # The deadline is kept by the wrapper, which can move it; arq's own would only cut in.
-        self.in_progress_timeout_s = max(f.timeout_s or self.job_timeout_s for f in self.functions.values())
-        self.in_progress_timeout_s += CLAIM_MARGIN
         for function in self.functions.values():
             function.timeout_s = None
         self.job_timeout_s = None  # type: ignore[assignment] # None: no limit, as in asyncio.wait_for

@@ -76,8 +76,8 @@ async def meet(ctx: Any, processes: int) -> int:
 WorkerSettings.functions += [fail_first, ask_for_retry, fail_always, block, count, hold, meet]
 WorkerSettings.cron_jobs += [jobs.cron(tick, second=set(range(60)))]
 WorkerSettings.retry_delay = 0.1
-# A worker that is killed holds its job until this and ten seconds are over.
-WorkerSettings.job_timeout = 2
+# A job whose worker is killed runs elsewhere after this.
+WorkerSettings.lease = 3
 
 
 async def answer(task: str, arguments: dict[str, Any]) -> dict[str, Any]:

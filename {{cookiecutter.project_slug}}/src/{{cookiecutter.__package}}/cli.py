@@ -93,8 +93,14 @@ def worker_check() -> None:
     from .infrastructure.jobs.health import find_sign_of_life
     from .infrastructure.settings import CacheSettings, read_settings
 
-    sign, problem = find_sign_of_life(read_settings(CacheSettings).connection())
+    sign, workers, problem = find_sign_of_life(read_settings(CacheSettings).connection())
     typer.echo(f"a worker is alive: {sign}" if sign else f"no worker is alive: {problem}", err=not sign)
+    for worker in workers:
+        typer.echo(
+            f"{worker.host}, process {worker.pid}, release {worker.version}, queues {', '.join(worker.queues)}: "
+            f"{worker.running} running, {worker.complete} complete, {worker.failed} failed, {worker.retried} retried, "
+            f"{worker.lost} lost"
+        )
     raise typer.Exit(0 if sign else 1)
 
 

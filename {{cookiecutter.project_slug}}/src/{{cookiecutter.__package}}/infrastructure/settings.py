@@ -89,6 +89,15 @@ class CacheSettings(_Group):
         return parse_redis_url(self.url, sentinels=self.sentinels, sentinel_master=self.sentinel_master)
 
 
+class JobSettings(_Group):
+    """Background jobs."""
+
+    model_config = SettingsConfigDict(env_prefix="JOBS_")
+
+    #: Bytes that a job may take in Redis; beyond it enqueueing is refused.
+    max_payload: int = Field(default=524_288, gt=0)
+
+
 class SessionSettings(_Group):
     """Sign-in sessions, see `cache.py`."""
 
@@ -126,6 +135,7 @@ class Settings(_Group):
     mail: MailSettings = Field(default_factory=MailSettings)
     # {% if cookiecutter.cache_backend != "none" %}
     redis: CacheSettings = Field(default_factory=CacheSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
     session: SessionSettings = Field(default_factory=SessionSettings)
     # {% endif %}
 

@@ -100,12 +100,14 @@ class WorkerSettings:
     redis_settings = get_redis_settings()
     allow_eviction = get_settings().redis.allow_eviction
     allow_no_persistence = get_settings().redis.allow_no_persistence
+    max_payload = get_settings().jobs.max_payload
     max_jobs = 10  # concurrent jobs per worker
     job_timeout = 300  # seconds
     keep_result = 3600  # seconds
-    poll_delay = 0.5  # seconds between two looks at the queue
+    poll_delay = 0.5  # seconds; fallback poll, for enqueueing wakes a worker at once
     max_tries = 3
     retry_delay = timedelta(seconds=10)  # first retry; doubles, with jitter
+    lease = 15  # seconds after which a killed worker's jobs run elsewhere
     job_completion_wait = 30  # seconds that a stopping worker gives to running jobs
 
 
@@ -124,7 +126,7 @@ async def get_task_pool() -> TaskPool:
     """Give the connection to the queue, one for the process; it connects at its first command."""
     loop = asyncio.get_running_loop()
     if loop not in _pools:
-        _pools[loop] = TaskPool.from_settings(get_redis_settings())
+        _pools[loop] = TaskPool.from_settings(get_redis_settings(), max_payload=get_settings().jobs.max_payload)
     return _pools[loop]
 
 
@@ -161,6 +163,7 @@ async def enqueue_task(
         UnknownTaskError: no such task; the message suggests near misses.
         InvalidJobError: the arguments do not fit the task, or an option does not exist.
         UnserializableError: an argument cannot be stored.
+        PayloadTooLargeError: the arguments are larger than JOBS_MAX_PAYLOAD.
         QueueUnavailable: Redis does not answer.
     """
     registry = get_task_registry()

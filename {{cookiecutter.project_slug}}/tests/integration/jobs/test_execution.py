@@ -100,7 +100,7 @@ async def test_retry_in_the_last_try_is_a_failure(pool: TaskPool, run_jobs: RunJ
     info = await ended(pool, "a")
     assert (info.status, info.tries) == (JobStatus.FAILED, 3)
     assert info.error is not None
-    assert info.error.startswith("MaxTriesExceededError: asks")
+    assert info.error == "MaxTriesExceededError: max 3 retries exceeded: asks asked for another in its last try"
 
 
 async def test_a_timeout_is_retried_and_then_a_failure(pool: TaskPool, run_jobs: RunJobs) -> None:
@@ -132,7 +132,7 @@ async def test_a_task_may_have_its_own_timeout(pool: TaskPool, run_jobs: RunJobs
 async def test_a_running_task_can_move_its_deadline(
     seconds: float | timedelta, pool: TaskPool, run_jobs: RunJobs
 ) -> None:
-    """`ctx["job_timeout"] = 3600` gives this try an hour, and its worker keeps the claim for as long."""
+    """`ctx["job_timeout"] = 3600` gives this try an hour, and the lease stays as short as ever."""
     claims = []
 
     async def long(ctx: TaskContext) -> str:
@@ -144,7 +144,7 @@ async def test_a_running_task_can_move_its_deadline(
     await pool.enqueue("long", job_id="a")
     await run_jobs(long, job_timeout=0.05, max_tries=1)
     assert (await ended(pool, "a")).result == "done"
-    assert 3600 < claims[0] <= 3610
+    assert 0 < claims[0] <= 15
 
 
 async def test_a_running_task_can_shorten_its_deadline(pool: TaskPool, run_jobs: RunJobs) -> None:

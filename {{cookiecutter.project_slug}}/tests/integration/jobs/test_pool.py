@@ -67,10 +67,14 @@ async def test_enqueueing_costs_one_round_trip(pool: TaskPool) -> None:
     calls = {name: stats["calls"] for name, stats in (await pool.info("commandstats")).items()}
     assert calls["cmdstat_evalsha"] == 5
     assert set(calls) <= {
+        "cmdstat_del",
         "cmdstat_evalsha",
         "cmdstat_exists",
+        "cmdstat_llen",
         "cmdstat_set",
+        "cmdstat_time",
         "cmdstat_zadd",
+        "cmdstat_zrem",
         "cmdstat_config|resetstat",
         "cmdstat_info",
     }

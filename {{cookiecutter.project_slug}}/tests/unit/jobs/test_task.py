@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -75,8 +76,10 @@ def test_two_tasks_cannot_share_a_name() -> None:
         TaskRegistry([send_letter, func(other_task, name="send_letter")])
 
 
-def test_a_text_in_the_list_of_functions_is_refused() -> None:
-    """The registry takes functions; a name would have to be imported."""
-    names: list[Any] = ["send_letter"]
-    with pytest.raises(InvalidJobError, match="'send_letter' is no function"):
-        TaskRegistry(names)
+def test_a_text_in_the_list_of_functions_is_imported() -> None:
+    """As in arq, a dotted path is a task of that name; one that leads nowhere is an error that says so."""
+    assert TaskRegistry(["asyncio.sleep"]).name_of(asyncio.sleep) == "asyncio.sleep"
+    with pytest.raises(InvalidJobError, match=r"'send_letter' in WorkerSettings\.functions cannot be imported"):
+        TaskRegistry(["send_letter"])
+    with pytest.raises(InvalidJobError, match="42 is no function"):
+        TaskRegistry([42])

@@ -9,13 +9,28 @@
 | `codec` | how arguments and results are stored |
 | `envelope` | how exceptions are stored |
 | `coercion` | how arguments become what a task's annotations declare |
-| `pool` | enqueue and look up |
+| `scripts` | the atomic steps, one Lua script each |
+| `pool` | enqueue and cancel |
+| `lookup` | what is known of a job |
+| `events` | being told of the end of jobs |
 | `task` | how tasks are named and called, their context |
 | `retries` | when to try again |
 | `execution` | the wrapper round every task |
+| `attempts` | one try of one job |
+| `suspects` | jobs that may end their worker |
+| `aborts` | jobs that somebody wants to be ended |
+| `threads` | where plain functions run |
+| `deadlines` | when a try has taken too long |
+| `claims` | claiming jobs |
+| `leases` | keeping them |
+| `commits` | recording what became of them |
+| `wakeup` | waking an idle worker |
+| `outage` | Redis being away |
+| `consumer` | how all these work together |
+| `presence` | a worker's sign of life |
 | `health` | whether Redis is there, and a worker |
 | `safety` | whether a Redis is fit to hold jobs |
-| `worker` | the worker |
+| `worker` | arq's worker, with all this inside |
 """
 
 from arq import Retry, cron
@@ -26,6 +41,7 @@ from .errors import (
     InvalidRedisUrlError,
     JobError,
     MaxTriesExceededError,
+    PayloadTooLargeError,
     QueueUnavailable,
     RemoteError,
     UnknownTaskError,
@@ -33,8 +49,9 @@ from .errors import (
     UnsafeRedisError,
     UnserializableError,
 )
-from .pool import TaskJob, TaskPool
-from .records import TERMINAL_STATUSES, JobRecord, JobStatus, Progress
+from .lookup import TaskJob
+from .pool import TaskPool
+from .records import TERMINAL_STATUSES, JobRecord, JobStatus, Progress, WorkerRecord
 from .task import TaskContext, TaskRegistry
 from .worker import Worker
 
@@ -46,6 +63,7 @@ __all__ = [
     "JobRecord",
     "JobStatus",
     "MaxTriesExceededError",
+    "PayloadTooLargeError",
     "Progress",
     "QueueUnavailable",
     "RedisSettings",
@@ -60,6 +78,7 @@ __all__ = [
     "UnsafeRedisError",
     "UnserializableError",
     "Worker",
+    "WorkerRecord",
     "close_client",
     "cron",
     "parse_redis_url",

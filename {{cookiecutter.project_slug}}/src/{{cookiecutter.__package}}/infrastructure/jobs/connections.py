@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from arq.connections import RedisSettings as ArqRedisSettings
-from redis.asyncio import Redis, Sentinel
-from redis.asyncio.connection import parse_url
+from redis.asyncio import ConnectionPool, Redis, Sentinel
+from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from .errors import InvalidRedisUrlError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
 
 RedisT = TypeVar("RedisT", bound=Redis)
@@ -23,6 +26,18 @@ SENTINEL_PORT = 26_379
 
 #: Seconds to wait for a connection; short, because a caller is waiting for an answer.
 CONNECT_TIMEOUT = 0.5
+
+#: The system ends a connection whose other side is silent for some 20 s: commands that block have no other limit.
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {
+        "TCP_KEEPIDLE": 5,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 20_000,
+    }.items()
+    if hasattr(socket, name)
+}
 
 #: What may follow the `?` of the URL, and the field of arq's settings that holds it (None: only our clients know it).
 QUERY_OPTIONS: Mapping[str, str | None] = {
@@ -97,9 +112,25 @@ def parse_redis_url(url: str, *, sentinels: str = "", sentinel_master: str = "my
     return settings
 
 
+class QuickPool(ConnectionPool):
+    """A pool that hands out a connection without a look at its socket.
+
+    redis-py looks before every command, which takes a turn of the event loop, a fifth of the time of a short command.
+    But what the server has sent or closed in the meantime, the connection's reader has been told already.
+    """
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect if need be."""
+        reader: asyncio.StreamReader | None = getattr(connection, "_reader", None)
+        if reader is None or reader.at_eof() or reader.exception():
+            await super().ensure_connection(connection)
+
+
 def make_client(settings: ArqRedisSettings, client_class: type[RedisT], **kwargs: Any) -> RedisT:
     """Make a client that connects at its first command; close it with `close_client`."""
     options: dict[str, Any] = {
+        "socket_keepalive": None if settings.unix_socket_path else True,
+        "socket_keepalive_options": None if settings.unix_socket_path else KEEPALIVE,
         "db": settings.database,
         "username": settings.username,
         "password": settings.password,
@@ -115,14 +146,36 @@ def make_client(settings: ArqRedisSettings, client_class: type[RedisT], **kwargs
     options |= {**kwargs, **getattr(settings, "options", {})}  # the URL has the last word
     options = {name: value for name, value in options.items() if value is not None}
     if isinstance(settings.host, str):
-        return client_class(
+        client = client_class(
             host=settings.host, port=settings.port, unix_socket_path=settings.unix_socket_path, **options
         )
+        pool = client.connection_pool
+        client.connection_pool = QuickPool(
+            connection_class=pool.connection_class, max_connections=pool.max_connections, **pool.connection_kwargs
+        )
+        return client
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         settings.host, sentinel_kwargs={"socket_connect_timeout": settings.conn_timeout}, **options
     )
     master: RedisT = sentinel.master_for(settings.sentinel_master, redis_class=client_class)
     return master
+
+
+def clone_client(client: Redis) -> Redis:
+    """Make another client to the same server, for an event loop of its own."""
+    pool = client.connection_pool
+    if not isinstance(pool, SentinelConnectionPool):
+        return Redis(connection_pool=QuickPool(connection_class=pool.connection_class, **pool.connection_kwargs))
+    manager = pool.sentinel_manager
+    sentinels = [clone_client(sentinel) for sentinel in manager.sentinels]
+    kwargs = {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
+    twin = Sentinel([], sentinel_kwargs=manager.sentinel_kwargs)  # type: ignore[no-untyped-call]
+    twin.sentinels = sentinels
+    return Redis(
+        connection_pool=SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            pool.service_name, twin, connection_class=pool.connection_class, **kwargs
+        )
+    )
 
 
 async def close_client(client: Redis) -> None:

@@ -73,3 +73,13 @@ class UnsafeRedisError(JobError):
 
 class MaxTriesExceededError(JobError):
     """The job asked to be retried, but its tries are spent."""
+
+
+class PayloadTooLargeError(InvalidJobError):
+    """The arguments take more room than a job may have."""
+
+    def __init__(self, task: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"{task}: the job takes {size:,} bytes when stored, the limit is {limit:,} (JOBS_MAX_PAYLOAD). Store the "
+            "data where it belongs, and pass a reference to it, such as an id or the name of a file"
+        )

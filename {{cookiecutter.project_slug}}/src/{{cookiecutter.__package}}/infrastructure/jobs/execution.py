@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from arq.cron import CronJob
-from arq.worker import Function, Retry
+from arq.worker import Function, Retry, RetryJob
 from redis.exceptions import RedisError
 
 from . import codec, keys
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from arq.connections import ArqRedis
 
+    from .claims import Claim
+    from .deadlines import Deadlines
     from .records import Progress
+    from .worker import Worker
 
 logger = logging.getLogger(__name__)
 
 FunctionT = TypeVar("FunctionT", Function, CronJob)
-
-#: Seconds that a worker's claim outlives the deadline of the job, as in arq.
-CLAIM_MARGIN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def with_policy(function: FunctionT, policy: Policy) -> FunctionT:
 
 
 class Execution:
-    """One task under its policy; called by arq in place of the task."""
+    """One task under its policy; it stands where arq has the task's function."""
 
     def __init__(self, name: str, function: Callable[..., Any], policy: Policy) -> None:
         self.name = self.__qualname__ = name
@@ -68,21 +68,31 @@ class Execution:
         self._coerce = codec.coercion_for(function)
 
     async def __call__(self, ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a worker of arq's own class knows no claims."""
+        raise NotImplementedError(f"{self.name}: {ctx['job_id']} can be run by this project's Worker only")
+
+    async def run(
+        self, claim: Claim, ctx: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, worker: Worker
+    ) -> Any:
         """Run one try; a failure that leaves tries becomes arq's `Retry`, the last one is raised as it is."""
         attempt = ctx["job_try"]
         try:
-            return await self._within_deadline(ctx, args, kwargs)
+            return await self._within_deadline(claim, ctx, args, kwargs, worker.deadlines)
+        except RetryJob:
+            raise
         except Retry as wish:
-            if attempt < self.policy.max_tries:
+            if attempt < self.policy.max_tries or not worker.retry_jobs:
                 raise
-            raise MaxTriesExceededError(f"{self.name}: asked for a retry in try {attempt}, its last") from wish
+            raise MaxTriesExceededError(
+                f"max {self.policy.max_tries} retries exceeded: {self.name} asked for another in its last try"
+            ) from wish
         except Exception as error:
-            if attempt >= self.policy.max_tries:
+            if attempt >= self.policy.max_tries or not worker.retry_jobs:
                 raise
             delay = backoff(attempt, self.policy.retry_delay)
             logger.warning(
                 "%s:%s failed in try %d of %d, next in %.1f s: %s: %s",
-                ctx["job_id"],
+                claim.job_id,
                 self.name,
                 attempt,
                 self.policy.max_tries,
@@ -92,34 +102,45 @@ class Execution:
             )
             raise Retry(defer=delay) from error
 
-    async def _within_deadline(self, ctx: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        redis: ArqRedis = ctx["redis"]
-        job_id: str = ctx["job_id"]
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        extensions: set[asyncio.Task[Any]] = set()  # a task that nobody holds may vanish before it has run
+    async def _within_deadline(
+        self,
+        claim: Claim,
+        ctx: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        deadlines: Deadlines,
+    ) -> Any:
+        task: Any = asyncio.current_task()
+        started = asyncio.get_running_loop().time()
+        cancelling, running = task.cancelling(), True
 
         def move_deadline(seconds: float) -> None:
-            deadline.reschedule(started + seconds)
-            extensions.add(loop.create_task(extend_claim(round(seconds + CLAIM_MARGIN))))
-
-        async def extend_claim(seconds: int) -> None:
-            try:
-                await redis.expire(keys.in_progress(job_id), seconds)
-            except (RedisError, OSError) as error:
-                logger.warning("%s:%s: claim not prolonged: %s", job_id, self.name, error)
+            if running:  # a thread's wish may come late
+                deadlines.set(claim, task, started + seconds)
 
         async def save_progress(progress: Progress) -> None:
             report = codec.serialize({"done": progress.done, "total": progress.total, "message": progress.message})
             try:
-                await redis.psetex(keys.progress(job_id), round(self.policy.keep_progress * 1000), report)
+                redis: ArqRedis = ctx["redis"]
+                await redis.psetex(keys.progress(claim.job_id), round(self.policy.keep_progress * 1000), report)
             except (RedisError, OSError) as error:
-                logger.warning("%s:%s: progress not stored: %s", job_id, self.name, error)
+                logger.warning("%s:%s: progress not stored: %s", claim.job_id, self.name, error)
 
         context = TaskContext(ctx, move_deadline=move_deadline, save_progress=save_progress)
         if self._coerce:
             args, kwargs = self._coerce(args, kwargs)
-        async with asyncio.timeout(self.policy.timeout) as deadline:
+        if self.policy.timeout is not None:
+            deadlines.set(claim, task, started + self.policy.timeout)
+        try:
             result = await self._call(context, *args, **kwargs)
+        except asyncio.CancelledError as error:
+            # As asyncio.timeout does: somebody else's wish to cancel comes before the deadline.
+            if deadlines.done(claim) and task.uncancel() <= cancelling:
+                raise TimeoutError from error
+            raise
+        finally:
+            running = False
+            if deadlines.done(claim):  # it ended at the last moment, or otherwise than by the cancellation
+                task.uncancel()
         await context.save_progress()
         return result

@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from . import keys
 from .connections import close_client, make_client
+from .records import WorkerRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from arq.connections import RedisSettings
 
 TIMEOUT = 1.0
 
+AnswerT = TypeVar("AnswerT")
+
 
 def ping(settings: RedisSettings) -> str | None:
     """Ask Redis for an answer; None if it gives one, else what is wrong."""
-    return _ask(settings, None)[1]
+    return _ask(settings, lambda client: client.ping())[1]
 
 
-def find_sign_of_life(settings: RedisSettings) -> tuple[str | None, str]:
-    """Look for the sign of life that workers leave every few seconds; it expires by itself.
+def find_sign_of_life(settings: RedisSettings) -> tuple[str | None, list[WorkerRecord], str]:
+    """Look for the signs of life that the workers of `default` leave every few seconds; they expire by themselves.
 
     Returns:
-        What it says, or None and the reason why there is none.
+        What the last of them says, or None; the record of each worker, as far as they are of this engine; and, where
+        there is no sign, the reason why.
     """
-    sign, problem = _ask(settings, keys.health())
-    return sign, problem or "no sign of life in the last seconds"
+
+    async def look(client: Redis) -> tuple[str | None, list[WorkerRecord]]:
+        sign = await client.get(keys.health())
+        workers = [
+            keys.worker(worker_id.decode()) for worker_id in await client.zrange(keys.workers(keys.queue()), 0, -1)
+        ]
+        records = await client.mget(workers) if workers else []
+        return sign and sign.decode(), [msgspec.json.decode(data, type=WorkerRecord) for data in records if data]
+
+    found, problem = _ask(settings, look)
+    sign, records = found or (None, [])
+    return sign, records, problem or "no sign of life in the last seconds"
 
 
-def _ask(settings: RedisSettings, key: str | None) -> tuple[str | None, str | None]:
-    async def ask() -> str | None:
-        client = make_client(settings, Redis, decode_responses=True)
+def _ask(settings: RedisSettings, question: Callable[[Redis], Awaitable[AnswerT]]) -> tuple[AnswerT | None, str | None]:
+    async def ask() -> AnswerT:
+        client: Redis = make_client(settings, Redis)
         try:
             async with asyncio.timeout(TIMEOUT):
-                if key is None:
-                    await client.ping()
-                    return None
-                value: str | None = await client.get(key)
-                return value
+                return await question(client)
         finally:
             await close_client(client)
 

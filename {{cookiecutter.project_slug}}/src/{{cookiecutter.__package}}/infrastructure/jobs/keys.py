@@ -6,6 +6,7 @@ The names are arq's own wherever arq has one, so that arq's clients and workers 
 from __future__ import annotations
 
 from arq.constants import (
+    abort_jobs_ss,
     default_queue_name,
     health_check_key_suffix,
     in_progress_key_prefix,
@@ -15,6 +16,10 @@ from arq.constants import (
 )
 
 DEFAULT_QUEUE = "default"
+#: Sorted set of the ids of jobs that are to be ended, by the time at which that was asked for, in ms.
+ABORTS = abort_jobs_ss
+#: Channel on which ends of jobs are told: JSON, lists of ids by status.
+EVENTS = "arq:events"
 
 
 def queue(name: str = DEFAULT_QUEUE) -> str:
@@ -50,6 +55,26 @@ def result(job_id: str) -> str:
 def progress(job_id: str) -> str:
     """How far the running job says it is."""
     return f"arq:progress:{job_id}"
+
+
+def wake(queue_key: str) -> str:
+    """List with a token when there is something new in the queue; idle workers block on it."""
+    return f"arq:wake:{queue_key}"
+
+
+def unknown(job_id: str) -> str:
+    """When a worker first found that it does not know the job's task."""
+    return f"arq:unknown:{job_id}"
+
+
+def worker(worker_id: str) -> str:
+    """What one worker says of itself; it expires by itself."""
+    return f"arq:worker:{worker_id}"
+
+
+def workers(queue_key: str) -> str:
+    """Sorted set of the ids of the workers of a queue, by the time in ms at which their records expire."""
+    return f"arq:workers:{queue_key}"
 
 
 def health(queue_name: str = DEFAULT_QUEUE) -> str:

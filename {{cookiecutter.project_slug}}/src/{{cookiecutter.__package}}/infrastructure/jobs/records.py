@@ -62,3 +62,28 @@ class JobRecord:
     #: How often the job was started.
     tries: int = 0
     progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """What a worker says of itself every few seconds; times are seconds since 1970."""
+
+    worker_id: str
+    host: str
+    pid: int
+    started: float
+    #: Names of the queues that it serves, in this order.
+    queues: list[str]
+    #: Release of the project.
+    version: str
+    #: Jobs that it runs now.
+    running: int = 0
+    #: Jobs since it was started: ended well, failed for good, put back for another try, lost to another worker.
+    complete: int = 0
+    failed: int = 0
+    retried: int = 0
+    lost: int = 0
+    #: Jobs in its queues, those that run anywhere included.
+    queued: int = 0
+    #: When it last said so.
+    seen: float = 0.0

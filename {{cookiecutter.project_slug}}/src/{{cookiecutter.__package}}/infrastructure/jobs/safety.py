@@ -5,16 +5,33 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from .errors import UnsafeRedisError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from .outage import Outage
+
 logger = logging.getLogger("arq.worker")
 
 SAFE_POLICY = "noeviction"
+
+
+async def wait_for_safe_redis(
+    redis: Redis, outage: Outage, *, allow_eviction: bool, allow_no_persistence: bool
+) -> None:
+    """Wait until Redis answers; a process whose Redis is not fit ends with a line that says so."""
+    while True:
+        try:
+            await refuse_unsafe_redis(redis, allow_eviction=allow_eviction, allow_no_persistence=allow_no_persistence)
+        except UnsafeRedisError as error:
+            raise SystemExit(f"worker not started: {error}") from None
+        except (RedisError, OSError) as error:
+            await outage.pause(error)
+        else:
+            return
 
 
 async def refuse_unsafe_redis(redis: Redis, *, allow_eviction: bool, allow_no_persistence: bool) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from arq.utils import to_seconds
+from arq.utils import import_string, to_seconds
 from arq.worker import Function
 
 from .errors import InvalidJobError, UnknownTaskError
@@ -25,10 +25,18 @@ TaskFunction = Callable[..., Any]
 
 
 def as_function(task: TaskFunction | Function | str) -> Function:
-    """Give arq's record of a task; unlike `arq.func` it takes a plain `def` too."""
+    """Give arq's record of a task; unlike `arq.func` it takes a plain `def` too.
+
+    A dotted path is imported, and is the task's name, as in arq.
+    """
     if isinstance(task, Function):
         return task
-    if isinstance(task, str) or not callable(task):
+    if isinstance(task, str):
+        try:
+            return Function(task, import_string(task), None, None, None, None)
+        except ImportError as error:
+            raise InvalidJobError(f"{task!r} in WorkerSettings.functions cannot be imported: {error}") from error
+    if not callable(task):
         raise InvalidJobError(f"{task!r} is no function; list the function itself in WorkerSettings.functions")
     return Function(task.__qualname__, task, None, None, None, None)
 

@@ -1,4 +1,4 @@
-"""The worker: arq's own, with every task run by `execution.py`, waiting out a Redis that is away.
+"""The worker: arq's own face, with a consumer of its own behind it.
 
 Importing this module makes arq's command line run it: `arq <package>.infrastructure.tasks.WorkerSettings` imports the
 settings first and then looks up `arq.worker.Worker`, which is this class by then. It is the one place where arq is
@@ -10,45 +10,51 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import time
 from datetime import timedelta
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import arq.worker
+from arq.connections import log_redis_info
 from arq.constants import default_queue_name, expires_extra_ms
 from arq.utils import to_seconds
-from redis.exceptions import RedisError
 
-from . import codec
+from . import codec, keys, threads
+from .aborts import cancel_aborted
+from .attempts import Plan
 from .connections import close_client
-from .errors import UnsafeRedisError
+from .consumer import Consumer
+from .deadlines import Deadlines
 from .execution import Policy, with_policy
-from .pool import TaskPool
-from .safety import refuse_unsafe_redis
+from .outage import Outage
+from .pool import MAX_PAYLOAD, TaskPool
+from .presence import Presence, new_worker_id
+from .safety import wait_for_safe_redis
 from .task import as_function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
     from arq.connections import ArqRedis, RedisSettings
     from arq.cron import CronJob
     from arq.typing import SecondsTimedelta, StartupShutdown
     from arq.worker import Function
 
+    from .commits import End, Return
     from .task import TaskFunction
 
 logger = logging.getLogger("arq.worker")
 
 RETRY_DELAY = timedelta(seconds=10)
+LEASE = 15
 JOB_COMPLETION_WAIT = 30
 HEALTH_CHECK_INTERVAL = 5
 #: Seconds for which a report of progress is kept at least, also where results are not.
 PROGRESS_KEPT = 60
-#: Seconds between two tries to reach Redis: the first pause, and the longest.
-RECONNECT_PAUSE = 0.5
-RECONNECT_PAUSE_MAX = 5.0
+#: Seconds between two looks for jobs to abort and for ticks of cron jobs, where `poll_delay` is not longer.
+TICK = 0.5
 
 
 class Worker(arq.worker.Worker):
@@ -57,7 +63,10 @@ class Worker(arq.worker.Worker):
     - `functions` may hold plain `def` functions; they run in threads, `max_jobs` at once.
     - A task that raises, or takes longer than its timeout, is retried up to `max_tries`.
     - `retry_delay`: upper bound of the pause after the first failure; it doubles with each try.
-    - SIGTERM lets running jobs finish for `job_completion_wait`, 30 seconds unless told otherwise.
+    - `lease`: seconds after which a job runs elsewhere when its worker has died.
+    - `queues`: names of more queues, which are served after `queue_name`.
+    - SIGTERM lets running jobs finish for `job_completion_wait`, 30 seconds unless told otherwise, and hands back the
+      rest; a second signal ends the waiting.
     - Redis away: at start and later, the worker waits and says so, instead of ending.
     - A Redis that evicts keys is refused at start, unless `allow_eviction`; one that persists nothing is warned of,
       unless `allow_no_persistence`.
@@ -68,6 +77,7 @@ class Worker(arq.worker.Worker):
         functions: Sequence[Function | TaskFunction] = (),
         *,
         queue_name: str | None = default_queue_name,
+        queues: Sequence[str] = (),
         cron_jobs: Sequence[CronJob] | None = None,
         redis_settings: RedisSettings | None = None,
         redis_pool: ArqRedis | None = None,
@@ -81,6 +91,7 @@ class Worker(arq.worker.Worker):
         job_completion_wait: int = JOB_COMPLETION_WAIT,
         max_jobs: int = 10,
         job_timeout: SecondsTimedelta = 300,
+        lease: SecondsTimedelta = LEASE,
         keep_result: SecondsTimedelta = 3600,
         keep_result_forever: bool = False,
         poll_delay: SecondsTimedelta = 0.5,
@@ -100,6 +111,7 @@ class Worker(arq.worker.Worker):
         log_results: bool = True,
         allow_eviction: bool = False,
         allow_no_persistence: bool = False,
+        max_payload: int = MAX_PAYLOAD,
     ) -> None:
         policy = Policy(
             max_tries=max_tries,
@@ -134,22 +146,45 @@ class Worker(arq.worker.Worker):
             retry_jobs=retry_jobs,
             allow_abort_jobs=allow_abort_jobs,
             max_burst_jobs=max_burst_jobs,
-            job_serializer=job_serializer,
-            job_deserializer=job_deserializer,
+            job_serializer=job_serializer or codec.serialize,
+            job_deserializer=job_deserializer or codec.deserialize,
             expires_extra_ms=expires_extra_ms,
             timezone=timezone,  # type: ignore[arg-type] # arq means any tzinfo
             log_results=log_results,
         )
-        self.allow_eviction = allow_eviction
-        self.allow_no_persistence = allow_no_persistence
-        # The deadline is kept by the wrapper, which can move it; arq's own would only cut in.
-        for function in self.functions.values():
-            function.timeout_s = None
-        self.job_timeout_s = None  # type: ignore[assignment] # None: no limit, as in asyncio.wait_for
-        self._reconnect_pause = RECONNECT_PAUSE
+        self._accepted = {"allow_eviction": allow_eviction, "allow_no_persistence": allow_no_persistence}
+        self.lease_s = to_seconds(lease)
+        self._max_payload = max_payload
+        self.queues = [self.queue_name, *(keys.queue(name) for name in queues)]
+        self.job_tasks = self.tasks  # arq has two coroutines for each job; here it is one
+        #: Jobs that another worker has got although they were this worker's: they may have run twice.
+        self.jobs_lost = 0
+        #: Running jobs that are cancelled are handed back, because the worker ends.
+        self.stopping = False
+        self.outage = Outage()
+        self.deadlines = Deadlines()
+        self.presence = Presence(
+            new_worker_id(),
+            self.queue_name,
+            queues=[keys.queue_name(key) for key in self.queues],
+            health_key=self.health_check_key,
+            lifetime=int(self.health_check_interval + 1),
+        )
+        self._hurry = asyncio.Event()
+        self._consumer: Consumer | None = None
+        self._plans: dict[str, Plan] = {}
+        self._next_tick = float("-inf")
+
+    def run(self) -> None:
+        """Work until told to stop; `on_shutdown` has run when it returns."""
+        try:
+            super().run()
+        finally:
+            if self.stopping:
+                threads.end_with_process()
 
     async def main(self) -> None:
-        """Wait for Redis, look at its settings, then work as arq does."""
+        """Wait for Redis, look at its settings, then work until stopped, or in burst mode until nothing is left."""
         if self._pool is None and self.redis_settings is not None:
             self._pool = TaskPool.from_settings(
                 self.redis_settings,
@@ -157,44 +192,97 @@ class Worker(arq.worker.Worker):
                 job_deserializer=self.job_deserializer,
                 default_queue_name=self.queue_name,
                 expires_extra_ms=self.expires_extra_ms,
+                max_payload=self._max_payload,
             )
-        self.loop.set_default_executor(ThreadPoolExecutor(self.max_jobs, thread_name_prefix="task"))
-        await self._wait_for_redis()
-        try:
-            await refuse_unsafe_redis(
-                self.pool, allow_eviction=self.allow_eviction, allow_no_persistence=self.allow_no_persistence
-            )
-            await super().main()
-        except UnsafeRedisError as error:
-            raise SystemExit(f"worker not started: {error}") from None
-        except (RedisError, OSError) as error:  # only where no next poll will come: while starting, and in burst mode
-            raise SystemExit(f"worker stopped: Redis went away: {error}") from None
+        self.loop.set_default_executor(threads.new_executor(self.max_jobs))
+        await wait_for_safe_redis(self.pool, self.outage, **self._accepted)
+        logger.info("Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions))
+        await log_redis_info(self.pool, logger.info)
+        self.ctx["redis"] = self.pool
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        self._consumer = Consumer(self)
+        await self._consumer.run()
 
-    async def _wait_for_redis(self) -> None:
-        while True:
-            try:
-                await self.pool.ping()
-            except (RedisError, OSError) as error:
-                await self._pause(error)
-            else:
-                return
-
-    async def _pause(self, error: Exception) -> None:
-        logger.warning("Redis does not answer, next try in %.1f s: %s", self._reconnect_pause, error)
-        await asyncio.sleep(self._reconnect_pause)
-        self._reconnect_pause = min(self._reconnect_pause * 2, RECONNECT_PAUSE_MAX)
+    async def poll(self) -> None:
+        """Do what is to be done now and then, and start the jobs that are due."""
+        self._consumer = self._consumer or Consumer(self)
+        began = self.loop.time()
+        if began >= self._next_tick:
+            self._next_tick = began + min(self.poll_delay_s, TICK)
+            if self.allow_abort_jobs:
+                await cancel_aborted(self)
+            await self.heart_beat()
+        await self._consumer.claim(began)
 
     async def _poll_iteration(self) -> None:
-        # With a socket_timeout redis-py calls asyncio.wait_for, which in Python 3.11 may swallow a cancellation.
-        task = asyncio.current_task()
-        if task and task.cancelling():
-            raise asyncio.CancelledError
+        await self.poll()
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Refuse: which jobs are started, Redis decides in one step, see `Consumer.claim`."""
+        raise NotImplementedError(f"this worker claims what is due by itself; asked to start {job_ids}")
+
+    @property
+    def jobs_started(self) -> int:
+        """Jobs that have been started since the worker was."""
+        return self._jobs_started()
+
+    def plan(self, name: str) -> Plan | None:
+        """Give what is the same for all jobs of the task; None if this worker does not know it."""
+        plan = self._plans.get(name)
+        if plan is None and name in self.functions:
+            plan = self._plans[name] = Plan.of(self.functions[name], self)
+        return plan
+
+    async def record(self, outcome: End | Return) -> bool:
+        """See `Consumer.record`."""
+        return self._consumer is not None and await self._consumer.record(outcome)
+
+    async def record_health(self) -> None:
+        """Give a sign of life, if it is time for one."""
+        now = time.time()
+        if now - self._last_health_check < self.health_check_interval:
+            return
+        self._last_health_check = now
+        changed, line = await self.presence.tell(self)
+        if changed:
+            logger.info("recording health: %s", line)
+
+    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
+        """Enqueue the ticks that are due soon, as arq does; one that could not be enqueued is not forgotten."""
+        ticks = [cron_job.next_run for cron_job in self.cron_jobs]
         try:
-            await super()._poll_iteration()
-        except (RedisError, OSError) as error:
-            await self._pause(error)
-        else:
-            self._reconnect_pause = RECONNECT_PAUSE
+            await super().run_cron(n, delay, num_windows)
+        except BaseException:
+            for cron_job, tick in zip(self.cron_jobs, ticks, strict=True):
+                cron_job.next_run = tick
+            raise
+
+    def handle_sig(self, signum: Signals) -> None:
+        """Cancel what runs and end; what was cancelled is handed back."""
+        if self._is_first(signum):
+            super().handle_sig(signum)
+
+    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
+        """Claim nothing more, give running jobs `job_completion_wait` seconds, hand back the rest and end."""
+        if self._is_first(signum):
+            super().handle_sig_wait_for_completion(signum)
+
+    def _is_first(self, signum: Signals) -> bool:
+        if not self.stopping:
+            self.stopping = True
+            return True
+        logger.info("%s again: handing back %d running jobs at once", Signals(signum).name, len(self.tasks))
+        self._hurry.set()
+        if self._consumer:
+            self._consumer.hurry()
+        return False
+
+    async def _sleep_until_tasks_complete(self) -> None:
+        hurry = self.loop.create_task(self._hurry.wait())
+        while self.tasks and not hurry.done():
+            await asyncio.wait([*self.tasks.values(), hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
 
     async def close(self) -> None:
         """End as arq does, and run `on_shutdown` whatever else fails."""
@@ -202,9 +290,9 @@ class Worker(arq.worker.Worker):
             self.handle_sig(signal.SIGUSR1)
         if self._pool is None:
             return
-        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-        with suppress(RedisError, OSError):
-            await self.pool.delete(self.health_check_key)
+        if self._consumer:
+            await self._consumer.close()
+        await self.presence.last_one_out(self.pool)
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await close_client(self.pool)

@@ -1,0 +1,50 @@
+"""The atomic steps, one Lua script each: what they do, take and give stands in the files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
+
+#: Jobs in one call: Lua can pass on a few thousand values, and no call may keep Redis for long.
+BATCH = 500
+#: What every script finds defined: the prefixes of its keys, and the keys that are always the same.
+NAMES = {
+    "PAYLOADS": keys.job(""),
+    "CLAIMS": keys.in_progress(""),
+    "TRIES": keys.tries(""),
+    "RESULTS": keys.result(""),
+    "WAKE": keys.wake(""),
+    "UNKNOWN": keys.unknown(""),
+    "ABORTS": keys.ABORTS,
+    "EVENTS": keys.EVENTS,
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@cache
+def _source(name: str) -> str:
+    defined = ", ".join(f"'{value}'" for value in NAMES.values())
+    source = files(__package__).joinpath("scripts", f"{name}.lua").read_text()
+    return f"local {', '.join(NAMES)} = {defined} {source}"  # on the first line, so that Redis's line numbers fit
+
+
+def script(client: Redis, name: str) -> AsyncScript:
+    """Give the script of that name; its first call loads it where the server does not have it yet."""
+    return client.register_script(_source(name))
+
+
+def packed(jobs: Sequence[Sequence[Any]]) -> bytes:
+    """Give the jobs of one call as one argument; packing each value by itself would take most of a worker's time."""
+    return _encode(jobs)

@@ -1,0 +1,27 @@
+-- Cancels a job: one that waits is ended at once, one that runs is asked to end if that is wanted.
+--
+-- KEYS  1 queue
+-- ARGV  1 id  2 result  3 ms for which the result is kept (0: for ever)  4 '1': end a running one too
+-- Gives 'cancelled', 'asked' (its worker will end it), 'running' (and it was not asked), or 'unknown' (no such job).
+local id = ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('EXISTS', PAYLOADS .. id) == 0 then
+    return 'unknown'
+end
+if redis.call('EXISTS', CLAIMS .. id) == 1 then
+    if ARGV[4] ~= '1' then
+        return 'running'
+    end
+    redis.call('ZADD', ABORTS, now, id)
+    return 'asked'
+end
+redis.call('DEL', PAYLOADS .. id, TRIES .. id, UNKNOWN .. id)
+redis.call('ZREM', KEYS[1], id)
+if ARGV[3] == '0' then
+    redis.call('SET', RESULTS .. id, ARGV[2])
+else
+    redis.call('SET', RESULTS .. id, ARGV[2], 'PX', ARGV[3])
+end
+redis.call('PUBLISH', EVENTS, cjson.encode({ cancelled = { id } }))
+return 'cancelled'

@@ -17,6 +17,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.safety import refuse_unsaf
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     WorkerSettings,
     enqueue_task,
+    example_task,
     get_redis_settings,
 )
 
@@ -162,6 +163,40 @@ async def test_a_redis_that_forgets_is_warned_of(pool: TaskPool, caplog: pytest.
         assert not caplog.records
     finally:
         await pool.config_set("appendonly", "yes")
+
+
+async def test_a_stop_while_a_hook_runs_loses_nothing(pool: TaskPool) -> None:
+    """A job whose `after_job_end` is cut short has ended all the same: it is neither handed back nor lost."""
+    begun = asyncio.Event()
+
+    async def hangs(ctx: dict[str, Any]) -> None:  # noqa: ARG001
+        begun.set()
+        await asyncio.Event().wait()
+
+    worker = Worker([example_task], redis_settings=get_redis_settings(), after_job_end=hangs, handle_signals=False)
+    job_id = await enqueue_task("example_task", message="x")
+    running = asyncio.create_task(worker.async_run())
+    async with asyncio.timeout(60):
+        await begun.wait()
+        await worker.close()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await result_of(pool, job_id) == "x (try 1)"
+    assert (worker.jobs_complete, worker.jobs_retried, worker.jobs_lost, worker.tasks) == (1, 0, 0, {})
+
+
+async def test_a_hook_that_raises_harms_nobody(pool: TaskPool, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, the job goes on, and so does the worker."""
+
+    async def fails(ctx: dict[str, Any]) -> None:  # noqa: ARG001
+        raise ValueError("no")
+
+    hooks: Any = dict.fromkeys(("on_job_start", "on_job_end", "after_job_end"), fails)
+    worker = Worker([example_task], redis_settings=get_redis_settings(), burst=True, handle_signals=False, **hooks)
+    job_ids = [await enqueue_task("example_task", message="x") for _ in range(2)]
+    await worker.async_run()
+    await worker.close()
+    assert [await result_of(pool, job_id) for job_id in job_ids] == ["x (try 1)"] * 2
+    assert caplog.text.count("failed\nTraceback") == 6
 
 
 async def test_cron_runs_once_per_tick_on_two_workers(redis_url: str) -> None:  # noqa: ARG001

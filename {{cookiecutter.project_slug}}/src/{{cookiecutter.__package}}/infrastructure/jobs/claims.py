@@ -36,6 +36,8 @@ class Claim:
     deadline: float | None = None
     #: Somebody else may have the job by now.
     lost: bool = False
+    #: What became of it is being recorded, or has been, while its hook still runs.
+    ended: bool = False
 
 
 class Claimer:

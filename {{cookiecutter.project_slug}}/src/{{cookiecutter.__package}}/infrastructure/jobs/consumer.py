@@ -154,6 +154,7 @@ class Consumer:
 
     async def record(self, outcome: End | Return) -> bool:
         """Record an outcome and wait for it; False if the lease was lost before."""
+        outcome.claim.ended = True
         outcome.recorded = asyncio.get_running_loop().create_future()
         self._committer.add(outcome)
         return await outcome.recorded
@@ -202,14 +203,16 @@ class Consumer:
         for task in worker.tasks.values():
             if not task.cancelling():
                 task.cancel()
-        await asyncio.wait(worker.tasks.values(), timeout=STOP_WAIT / 2)
+        await asyncio.wait(worker.tasks.values(), timeout=(HURRY_WAIT if self._hurried else STOP_WAIT) / 2)
         for job_id, task in list(worker.tasks.items()):
             if not task.done():  # else it was cancelled before it had begun
                 logger.warning("%s does not end although it is cancelled; it is handed back", job_id)
             del worker.tasks[job_id]
-            claim = self._held.pop(job_id)
-            self._committer.add(Return(replace(claim), counts=False, lapsed=claim.lapsed))
-            claim.lost = True  # what it still does counts no more
+            held = self._held.get(job_id)
+            if held and not held.ended:
+                self._drop(held)
+                self._committer.add(Return(replace(held), counts=False, lapsed=held.lapsed))
+                held.lost = True  # what it still does counts no more
         worker.stopping = was_stopping
 
     async def _attempt(self, claim: Claim) -> None:
@@ -218,7 +221,7 @@ class Consumer:
         try:
             outcome = await Attempt(worker, claim).run()
         except asyncio.CancelledError:  # in a hook
-            outcome = Return(claim, counts=not worker.stopping)
+            outcome = None if claim.ended else Return(claim, counts=not worker.stopping)
         except Exception:
             logger.exception("%s: something outside the task failed; it is put back", claim.job_id)
             outcome = Return(claim)

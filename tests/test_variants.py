@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Render
 
-#: Seconds that checks or tests of one project may take; they take a quarter of it on two cores.
+#: Seconds that checks or tests of one project may take; they take half of it on two cores.
 LIMIT = 400
 
 

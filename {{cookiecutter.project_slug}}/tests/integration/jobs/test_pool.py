@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     InvalidJobError,
     JobError,
     JobStatus,
+    PayloadTooLargeError,
     QueueUnavailable,
     UnknownTaskError,
     UnserializableError,
@@ -200,6 +202,51 @@ async def test_arq_clients_share_the_queue(pool: TaskPool, run_jobs: RunJobs) ->
     assert await pool.enqueue_job("example_task", message="again", _job_id="arq-1") is None
     await run_jobs(example_task)
     assert await job.result(timeout=5) == "from arq (try 1)"
+
+
+async def test_a_job_that_is_too_large_is_refused(pool: TaskPool) -> None:
+    """The error names the task, both sizes and the setting, and says what to do; nothing is stored."""
+    with pytest.raises(
+        PayloadTooLargeError, match=r"example_task: .* the limit is 524,288 \(JOBS_MAX_PAYLOAD\).*reference"
+    ):
+        await enqueue_task("example_task", message="x" * 524_288)
+    assert await enqueue_task("example_task", message="x" * 500_000)
+    pool.max_payload = 100
+    with pytest.raises(PayloadTooLargeError):
+        await pool.enqueue_many("example_task", [{"message": "short"}, {"message": "x" * 100}])
+    assert await pool.zcard(keys.queue()) == 1
+
+
+async def test_a_damaged_job_fails_and_says_why(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """A payload that nobody can read is no stumbling block: it is a failure with a reason, and the others run."""
+    await enqueue_task("example_task", message="damaged", _job_id="damaged")
+    await enqueue_task("example_task", message="pickled", _job_id="pickled")
+    await enqueue_task("example_task", message="whole", _job_id="whole")
+    await pool.set(keys.job("damaged"), b"\xc1")
+    await pool.set(keys.job("pickled"), pickle.dumps({"f": "example_task"}))
+    assert (await pool.record("damaged")).task == "<unknown>"  # type: ignore[union-attr]
+    await run_jobs(example_task)
+    for job_id, reason in (("damaged", "not a stored job"), ("pickled", "which is never read"), ("whole", "")):
+        info = await pool.record(job_id)
+        assert info is not None
+        assert info.status is (JobStatus.FAILED if reason else JobStatus.SUCCESS)
+        assert reason in (info.error or "")
+
+
+async def test_cancel(pool: TaskPool, run_jobs: RunJobs) -> None:
+    """A job that waits is cancelled; one that has ended, or that nobody knows, is not; a damaged one is, too."""
+    for job_id in ("waits", "ends", "damaged"):
+        await enqueue_task("example_task", message="x", _job_id=job_id)
+    await pool.set(keys.job("damaged"), b"\xc1")
+    assert await pool.cancel("waits")
+    assert await pool.cancel("damaged")
+    worker = await run_jobs(example_task)
+    assert worker.jobs_complete == 1
+    assert not await pool.cancel("ends")
+    assert not await pool.cancel("nobody knows")
+    info = await pool.record("waits")
+    assert info is not None
+    assert (info.status, info.tries, info.start_time, info.error) == ("cancelled", 0, None, "CancelledError")
 
 
 async def test_one_pool_for_the_process(redis_url: str) -> None:  # noqa: ARG001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import arq.worker
@@ -76,6 +77,27 @@ async def test_check_tells_whether_a_worker_is_alive(pool: TaskPool) -> None:
                 assert await check.end() == 0, check.output
         worker.process.send_signal(signal.SIGTERM)
         assert await worker.end() == 0
+
+
+async def test_watch_starts_the_worker_anew(pool: TaskPool, tmp_path: Path) -> None:
+    """`arq ... --watch` runs jobs before and after a file has changed, and ends with one signal."""
+    async with arq_command("--watch", str(tmp_path), "--verbose", LOG_LEVEL="INFO") as worker:
+        assert await result_of(pool, await enqueue_task("example_task", message="before")) == "before (try 1)"
+        await worker.until("example_task ●")
+        # The watcher may not have begun when the job ran.
+        for number in range(60):
+            (tmp_path / f"changed-{number}.py").touch()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await worker.until("reloading arq worker")
+                    break
+        worker.output = ""
+        assert await result_of(pool, await enqueue_task("example_task", message="after")) == "after (try 1)"
+        await worker.until("example_task ●")
+        assert await pool.zcard(keys.workers(keys.queue())) == 1
+        worker.process.send_signal(signal.SIGTERM)
+        assert await worker.end() == 0
+    assert "Traceback" not in worker.output
 
 
 async def test_sigterm_lets_running_jobs_finish(pool: TaskPool) -> None:

@@ -185,6 +185,9 @@ class Worker(arq.worker.Worker):
 
     async def main(self) -> None:
         """Wait for Redis, look at its settings, then work until stopped, or in burst mode until nothing is left."""
+        # `arq --watch` runs one worker again and again.
+        self.stopping, self._last_health_check, self._next_tick = False, 0.0, float("-inf")
+        self._hurry.clear()
         if self._pool is None and self.redis_settings is not None:
             self._pool = TaskPool.from_settings(
                 self.redis_settings,
@@ -215,8 +218,7 @@ class Worker(arq.worker.Worker):
             await self.heart_beat()
         await self._consumer.claim(began)
 
-    async def _poll_iteration(self) -> None:
-        await self.poll()
+    _poll_iteration = poll  # as arq calls it
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Refuse: which jobs are started, Redis decides in one step, see `Consumer.claim`."""

@@ -13,7 +13,7 @@ GRACE = 10.0
 
 
 class Deadlines:
-    """Cancels jobs that take too long; a timer for each job would cost a fifth of the time of a short one."""
+    """Cancels jobs that take too long; a timer for each job would cost a sixth of the time of a short one."""
 
     def __init__(self) -> None:
         self._running: dict[Claim, tuple[asyncio.Task[object], float]] = {}

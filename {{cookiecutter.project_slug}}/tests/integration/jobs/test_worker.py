@@ -14,6 +14,8 @@ from arq import cron
 
 from {{ cookiecutter.__package }}.infrastructure.embedded import embedded_redis, free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import UnsafeRedisError, Worker, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs.claims import Claim
+from {{ cookiecutter.__package }}.infrastructure.jobs.consumer import Consumer
 from {{ cookiecutter.__package }}.infrastructure.jobs.safety import refuse_unsafe_redis
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     WorkerSettings,
@@ -204,6 +206,19 @@ async def test_a_stop_while_a_hook_runs_loses_nothing(pool: TaskPool) -> None:
     await asyncio.gather(running, return_exceptions=True)
     assert await result_of(pool, job_id) == "x (try 1)"
     assert (worker.jobs_complete, worker.jobs_retried, worker.jobs_lost, worker.tasks) == (1, 0, 0, {})
+
+
+async def test_a_claim_that_is_lost_before_its_start_is_let_go(pool: TaskPool) -> None:
+    """It is not run, its lease is renewed no longer, and the next job that may end its worker has its turn."""
+    worker = Worker([example_task], redis_pool=pool, handle_signals=False)
+    consumer = Consumer(worker)
+    claim = Claim("a", b"", 3, 0, keys.queue(), lapsed=True, lost=True)
+    consumer._held["a"] = consumer._suspects._running = claim
+    consumer._ready.append(claim)
+    consumer._start()
+    assert not worker.tasks
+    assert not consumer._held
+    assert not consumer._suspects._running
 
 
 async def test_a_hook_that_raises_harms_nobody(pool: TaskPool, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,6 +59,14 @@ class Plan:
         )
 
 
+def plan_of(worker: Worker, name: str) -> Plan | None:
+    """Give the plan of a task, made at its first job; None if the worker does not know it."""
+    plan = worker.plans.get(name)
+    if plan is None and name in worker.functions:
+        plan = worker.plans[name] = Plan.of(worker.functions[name], worker)
+    return plan
+
+
 def keep_result(worker: Worker, forever: bool | None = None, seconds: float | None = None) -> int | None:  # noqa: FBT001
     """Give the milliseconds for which a result is kept, where the task does not say otherwise; see `Plan`."""
     if worker.keep_result_forever if forever is None else forever:
@@ -123,7 +131,7 @@ class Attempt:
             )
         except SerializationError:
             return False
-        plan = self.worker.plan(name)
+        plan = plan_of(self.worker, name)
         return plan is not None and number_of_try(self.claim, asked_try) == plan.max_tries
 
     def _open(self) -> End | Return | None:
@@ -139,7 +147,7 @@ class Attempt:
         except SerializationError as error:
             logger.exception("deserializing job %s failed", claim.job_id)
             return self._failed(error)
-        self.plan = worker.plan(self.name)
+        self.plan = plan_of(worker, self.name)
         if claim.aborted:
             logger.info("%6.2fs ⊘ %s aborted before start", (timestamp_ms() - self.enqueued) / 1000, self.ref)
             return self._failed(asyncio.CancelledError(), JobStatus.CANCELLED)
@@ -174,7 +182,7 @@ class Attempt:
 
     async def _execute(self, plan: Plan, ctx: dict[str, Any]) -> End | Return | None:
         worker, claim = self.worker, self.claim
-        if logger.isEnabledFor(logging.INFO):
+        if _logs():
             again = f" try={self.job_try}" if self.job_try > 1 else ""
             late = f" delayed={(self.started - claim.due) / 1000:0.2f}s" if self.started - claim.due > LATE else ""
             arguments = args_to_string(self.args, self.kwargs)

@@ -149,7 +149,10 @@ class Consumer:
         loop = asyncio.get_running_loop()
         for _ in range(min(len(self._ready), (self._worker.max_jobs + 1) // 2)):
             claim = self._ready.popleft()
-            if not claim.lost:
+            if claim.lost:
+                self._drop(claim)
+                self._suspects.ended(claim)
+            else:
                 self._worker.tasks[claim.job_id] = loop.create_task(self._attempt(claim))
 
     async def record(self, outcome: End | Return) -> bool:

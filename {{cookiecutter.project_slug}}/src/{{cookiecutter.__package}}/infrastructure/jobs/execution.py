@@ -54,7 +54,9 @@ def with_policy(function: FunctionT, policy: Policy) -> FunctionT:
         max_tries=policy.max_tries if function.max_tries is None else function.max_tries,
         timeout=policy.timeout if function.timeout_s is None else function.timeout_s,
     )
-    return replace(function, coroutine=Execution(function.name, function.coroutine, own), max_tries=own.max_tries)
+    # Not callable as arq's own class of workers would: an attempt runs it, with its claim.
+    execution: Any = Execution(function.name, function.coroutine, own)
+    return replace(function, coroutine=execution, max_tries=own.max_tries)
 
 
 class Execution:
@@ -66,10 +68,6 @@ class Execution:
         # No thread can be stopped from outside: a deadline ends the waiting for it, not the function.
         self._call = function if inspect.iscoroutinefunction(function) else partial(asyncio.to_thread, function)
         self._coerce = codec.coercion_for(function)
-
-    async def __call__(self, ctx: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Refuse: a worker of arq's own class knows no claims."""
-        raise NotImplementedError(f"{self.name}: {ctx['job_id']} can be run by this project's Worker only")
 
     async def run(
         self, claim: Claim, ctx: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, worker: Worker

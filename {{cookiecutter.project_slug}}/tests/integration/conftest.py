@@ -1,18 +1,23 @@
-"""A worker inside the test's own event loop."""
+"""A worker inside the test's own event loop, and a PostgreSQL."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import pytest
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import Worker
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
-from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
+from {{ cookiecutter.__package }}.infrastructure.tasks import get_outbox, get_redis_settings
+
+from postgres import new_database, running_postgres
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arq.worker import Function
 
     from {{ cookiecutter.__package }}.infrastructure.jobs.task import TaskFunction
@@ -32,6 +37,7 @@ def run_jobs(redis_url: str) -> RunJobs:  # noqa: ARG001 - the settings point th
     """Give a function that runs all jobs in the queue; retries follow at once unless the test says otherwise."""
 
     async def run(*functions: TaskFunction | Function, **settings: Any) -> Worker:
+        await get_outbox().relay.settle()
         named = [replace(as_function(task), name=as_function(task).name.rpartition(".")[2]) for task in functions]
         quick: dict[str, Any] = {
             "poll_delay": 0.01,
@@ -49,3 +55,16 @@ def run_jobs(redis_url: str) -> RunJobs:  # noqa: ARG001 - the settings point th
         return worker
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Run a PostgreSQL once for all tests, and give its URL."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """Give the URL of an empty database in PostgreSQL."""
+    return new_database(postgres_server, f"test_{uuid4().hex}")

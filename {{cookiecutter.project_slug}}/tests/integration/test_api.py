@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 # {% if cookiecutter.cache_backend != "none" %}
+from {{ cookiecutter.__package }}.accounts.tasks import send_welcome_email
 from {{ cookiecutter.__package }}.infrastructure.embedded import free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import keys
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
@@ -18,11 +19,15 @@ from {{ cookiecutter.__package }}.infrastructure.tasks import (
     close_task_pool,
     enqueue_task,
     example_task,
+    get_outbox,
     get_task_pool,
 )
 
 # {% endif %}
 if TYPE_CHECKING:
+    # {% if cookiecutter.cache_backend != "none" %}
+    from fastapi import FastAPI
+    # {% endif %}
     from httpx import AsyncClient
 # {% if cookiecutter.cache_backend != "none" %}
 
@@ -138,8 +143,6 @@ async def test_ready(client: AsyncClient) -> None:
 
 async def test_sign_up_enqueues_the_greeting(client: AsyncClient, run_jobs: RunJobs) -> None:
     """The job that sends the welcome message can be followed to its end over HTTP."""
-    from {{ cookiecutter.__package }}.accounts.tasks import send_welcome_email  # noqa: PLC0415
-
     job_id = (await sign_up(client))["job_id"]
     waiting = (await client.get(f"/api/v1/jobs/{job_id}")).json()
     assert (waiting["task"], waiting["status"]) == ("send_welcome_email", "pending")
@@ -188,17 +191,18 @@ async def test_ready_tells_each_state(client: AsyncClient, redis_url: str) -> No
     assert (await client.get("/health/ready")).json()["status"] == "ready"
 
 
-async def test_redis_away_is_503_and_leaves_nothing_half_done(
-    client: AsyncClient, redis_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_redis_away_is_503_where_it_is_needed(
+    client: AsyncClient, redis_url: str, monkeypatch: pytest.MonkeyPatch, run_jobs: RunJobs
 ) -> None:
-    """Sign-up and look-up answer 503 with Retry-After; no account is left behind, so the next try succeeds."""
+    """Look-up answers 503 with Retry-After; sign-up does without Redis, and its job runs once that is back."""
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
     get_settings.cache_clear()
     await close_task_pool()
-    for response in (await client.post("/api/v1/users", json=ADA), await client.get("/api/v1/jobs/x")):
-        assert response.status_code == 503
-        assert response.headers["content-type"] == "application/problem+json"
-        assert int(response.headers["retry-after"]) > 0
+    created = await sign_up(client)
+    response = await client.get("/api/v1/jobs/x")
+    assert response.status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) > 0
     ready = await client.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
     assert ready.json()["checks"]["redis"]["status"] == "down"
@@ -206,5 +210,28 @@ async def test_redis_away_is_503_and_leaves_nothing_half_done(
     monkeypatch.setenv("REDIS_URL", redis_url)
     get_settings.cache_clear()
     await close_task_pool()
-    await sign_up(client)
+    path = f"/api/v1/jobs/{created['job_id']}"
+    assert (await client.get(path)).json()["status"] == "pending"
+    await get_outbox().relay.publish()
+    await run_jobs(send_welcome_email)
+    assert (await client.get(path)).json()["status"] == "success"
+
+
+@pytest.mark.parametrize("fallback", ["inline", "outbox", "raise"])
+async def test_a_job_that_cannot_be_enqueued_is_503(
+    fallback: str, app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A route that enqueues without the outbox answers 503 if JOBS_FALLBACK says so, and does its work otherwise."""
+
+    @app.post("/enqueue")
+    async def enqueue() -> str | None:
+        return await enqueue_task("example_task", "hello")
+
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("JOBS_FALLBACK", fallback)
+    get_settings.cache_clear()
+    await close_task_pool()
+    response = await client.post("/enqueue")
+    assert response.status_code == (503 if fallback == "raise" else 200)
+    assert ("retry-after" in response.headers) == (fallback == "raise")
 # {% endif %}

@@ -26,9 +26,11 @@ import {{ cookiecutter.__package }} as package
 from {{ cookiecutter.__package }}.infrastructure import settings
 from {{ cookiecutter.__package }}.infrastructure.database import Base, get_engine
 # {% if cookiecutter.cache_backend != "none" %}
+from {{ cookiecutter.__package }}.infrastructure.jobs.policy import function_of
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     WorkerSettings,
     get_redis_settings,
+    get_task_pool,
     get_task_registry,
 )
 # {% endif %}
@@ -65,7 +67,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 # {% if cookiecutter.cache_backend != "none" %}
 def is_task(value: object) -> bool:
     """Tell whether this is a function that begins with the context."""
-    return inspect.isfunction(value) and next(iter(inspect.signature(value).parameters), None) == "ctx"
+    function = function_of(value) if callable(value) else value
+    return inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), None) == "ctx"
 
 
 @asynccontextmanager
@@ -76,6 +79,7 @@ async def worker_of(namespace: dict[str, Any]) -> AsyncIterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WorkerSettings, "functions", list(dict.fromkeys([*WorkerSettings.functions, *tasks])))
         get_task_registry.cache_clear()
+        (await get_task_pool()).registry = get_task_registry()
         worker = create_worker(
             dict(vars(WorkerSettings)),
             redis_settings=get_redis_settings(),

@@ -36,15 +36,15 @@ async def create_user(new: UserCreate, session: Session) -> UserRead:
 
 
 # {% else %}
-@router.post("", status_code=201, responses=problem_responses(409, 503))
+@router.post("", status_code=201, responses=problem_responses(409))
 async def create_user(new: UserCreate, session: Session) -> UserCreated:
     """Sign up. The message that greets the new user is sent by a job; its id is in the answer."""
     try:
         user = await service.register(session, email=new.email, name=new.name)
     except service.EmailTakenError as error:
         raise Problem(409, str(error)) from None
-    # Before the commit: when the queue does not answer, there is no half-made account.
-    job_id = await enqueue_task("send_welcome_email", user_email=user.email, user_name=user.name)
+    # In the same transaction: there is no account without its greeting, nor a greeting without an account.
+    job_id = await enqueue_task("send_welcome_email", user_email=user.email, user_name=user.name, _session=session)
     await session.commit()
     return UserCreated(id=user.id, email=user.email, name=user.name, job_id=str(job_id))
 

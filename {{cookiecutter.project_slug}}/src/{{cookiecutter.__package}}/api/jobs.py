@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from ..infrastructure.jobs import JobStatus, keys
-from ..infrastructure.tasks import get_task_pool
+from ..infrastructure.tasks import find_job, get_task_pool
 from .problems import Problem, problem_response, problem_responses
 
 #: Seconds after which a caller may try again when the queue does not answer.
@@ -48,8 +48,7 @@ class JobRead(BaseModel):
 @router.get("/{job_id}", responses=problem_responses(404, 503))
 async def read_job(job_id: str) -> JobRead:
     """Look a job up: where it is, and what came of it."""
-    pool = await get_task_pool()
-    info = await pool.record(job_id)
+    info = await find_job(job_id)
     if info is None:
         raise Problem(404, f"no job has the id {job_id!r}, or its result is no longer kept")
     progress = info.progress and ProgressRead(

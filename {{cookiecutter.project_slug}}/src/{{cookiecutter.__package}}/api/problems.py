@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from .correlation import correlation_headers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,7 +78,8 @@ async def _validation_problem(request: Request, error: Exception) -> Response:
 
 async def _unexpected_problem(request: Request, error: Exception) -> Response:
     logger.error("request failed", method=request.method, path=request.url.path, exc_info=error)
-    return problem_response(request, 500, "the server failed to answer; the reason is in its log")
+    detail = "the server failed to answer; the reason is in its log"
+    return problem_response(request, 500, detail, headers=correlation_headers())
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .settings import Settings
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send all logs of this process through structlog to standard error."""
+def configure_logging(settings: Settings, processors: Iterable[Any] = ()) -> None:
+    """Send all logs of this process through structlog to standard error.
+
+    Args:
+        settings: what form and how much.
+        processors: what else structlog is to do with each line, before it gets its form.
+    """
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        *processors,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+# {% if cookiecutter.cache_backend != "none" %}
+from datetime import timedelta
+# {% endif %}
 from functools import lru_cache
 from typing import Any, Literal, Self, TypeVar
 
@@ -11,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # {% if cookiecutter.cache_backend != "none" %}
 from .jobs.connections import RedisSettings, parse_redis_url
+from .jobs.fallback import Fallback
+from .jobs.retention import Retention
 
 # {% endif %}
 DEFAULT_SECRET_KEY = "change-me"  # noqa: S105 - the value that production refuses
@@ -96,6 +101,25 @@ class JobSettings(_Group):
 
     #: Bytes that a job may take in Redis; beyond it enqueueing is refused.
     max_payload: int = Field(default=524_288, gt=0)
+    #: What becomes of a job that is enqueued while Redis is away.
+    fallback: Fallback = Fallback.INLINE
+    #: Show the arguments and results of jobs in the log, except for those whose names say that they are secret.
+    log_arguments: bool = False
+    #: Jobs that have ended and are listed, for each way to end; 0: none.
+    history: int = Field(default=100_000, ge=0)
+    history_days: float = Field(default=7, gt=0)
+    #: Jobs whose last try failed that are kept; 0: none.
+    dead_letters: int = Field(default=10_000, ge=0)
+    dead_letters_days: float = Field(default=30, gt=0)
+
+    def retention(self) -> Retention:
+        """Give what is kept of jobs that have ended."""
+        return Retention(
+            history=self.history,
+            history_age=timedelta(days=self.history_days),
+            dead_letters=self.dead_letters,
+            dead_letters_age=timedelta(days=self.dead_letters_days),
+        )
 
 
 class SessionSettings(_Group):

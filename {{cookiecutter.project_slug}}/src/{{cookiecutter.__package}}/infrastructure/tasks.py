@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from arq.worker import create_worker
 
 from ..accounts.tasks import send_welcome_email
 # {% if cookiecutter.cache_backend == "falkordb" %}
@@ -23,18 +25,28 @@ from ..social.tasks import rebuild_graph, sync_follow
 # {% endif %}
 from . import mail
 from .cache import SessionManager, close_cache, get_cache
-from .database import close_database
+from .database import Base, close_database, get_engine
 # {% if cookiecutter.cache_backend == "falkordb" %}
 from .graph import close_graph
 # {% endif %}
-from .jobs import RedisSettings, TaskPool, TaskRegistry, close_client, cron
+from .jobs import RedisSettings, TaskPool, TaskRegistry, close_client, cron, logs
+from .jobs.circuit import Circuit
+from .jobs.fallback import Dispatcher
+from .jobs.outbox import Outbox, outbox_table
+from .jobs.relay import Relay
+from .jobs.task import set_enqueuer
 from .logging import configure_logging
 from .settings import get_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .jobs.task import TaskFunction
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from .jobs import Worker
+    from .jobs.policy import Unique
+    from .jobs.records import JobRecord
+    from .jobs.registry import TaskFunction
 
 
 # Tasks
@@ -61,7 +73,7 @@ async def send_email(ctx: dict[str, Any], to: str, subject: str, body: str) -> N
 
 async def startup(ctx: dict[str, Any]) -> None:  # noqa: ARG001
     """Prepare the worker's process; what is put into `ctx` here, every task finds in its context."""
-    configure_logging(get_settings())
+    configure_logging(get_settings(), logs.PROCESSORS)
 
 
 async def shutdown(ctx: dict[str, Any]) -> None:  # noqa: ARG001
@@ -72,6 +84,11 @@ async def shutdown(ctx: dict[str, Any]) -> None:  # noqa: ARG001
     await close_cache()
     await close_task_pool()
     await close_database()
+
+
+async def relay_outbox(_worker: Worker) -> None:
+    """Publish what is in the outbox, for as long as the worker lives."""
+    await get_outbox().relay.run()
 
 
 def get_redis_settings() -> RedisSettings:
@@ -95,12 +112,15 @@ class WorkerSettings:
     cron_jobs = [
         cron(cleanup_expired_sessions, hour=3, minute=0),
     ]
+    services = [relay_outbox]
     on_startup = startup
     on_shutdown = shutdown
     redis_settings = get_redis_settings()
     allow_eviction = get_settings().redis.allow_eviction
     allow_no_persistence = get_settings().redis.allow_no_persistence
     max_payload = get_settings().jobs.max_payload
+    log_arguments = log_results = get_settings().jobs.log_arguments
+    retention = get_settings().jobs.retention()
     max_jobs = 10  # concurrent jobs per worker
     job_timeout = 300  # seconds
     keep_result = 3600  # seconds
@@ -113,7 +133,10 @@ class WorkerSettings:
 
 # Enqueueing
 
-_pools: dict[asyncio.AbstractEventLoop, TaskPool] = {}
+#: Jobs that wait in the database, see `jobs/outbox.py`.
+JOB_OUTBOX = outbox_table(Base.metadata)
+
+_dispatchers: dict[asyncio.AbstractEventLoop, Dispatcher] = {}
 
 
 @lru_cache
@@ -122,41 +145,75 @@ def get_task_registry() -> TaskRegistry:
     return TaskRegistry(WorkerSettings.functions, WorkerSettings.cron_jobs)
 
 
+def get_dispatcher() -> Dispatcher:
+    """Give what enqueues jobs, one for the process; it connects when it is first needed."""
+    loop = asyncio.get_running_loop()
+    if loop not in _dispatchers:
+        settings = get_settings().jobs
+        circuit = Circuit()
+        pool = TaskPool.from_settings(
+            get_redis_settings(), max_payload=settings.max_payload, registry=get_task_registry()
+        )
+        _dispatchers[loop] = Dispatcher(
+            pool,
+            Outbox(Relay(JOB_OUTBOX, engine=get_engine, pool=pool, circuit=circuit)),
+            circuit=circuit,
+            fallback=settings.fallback,
+            worker=lambda: cast(
+                "Worker", create_worker(dict(vars(WorkerSettings)), redis_pool=pool, handle_signals=False)
+            ),
+        )
+    return _dispatchers[loop]
+
+
 async def get_task_pool() -> TaskPool:
     """Give the connection to the queue, one for the process; it connects at its first command."""
-    loop = asyncio.get_running_loop()
-    if loop not in _pools:
-        _pools[loop] = TaskPool.from_settings(get_redis_settings(), max_payload=get_settings().jobs.max_payload)
-    return _pools[loop]
+    return get_dispatcher().pool
+
+
+def get_outbox() -> Outbox:
+    """Give the jobs that wait in the database."""
+    return get_dispatcher().outbox
 
 
 async def close_task_pool() -> None:
-    """Close the connection, if there is one."""
-    pool = _pools.pop(asyncio.get_running_loop(), None)
-    if pool:
-        await close_client(pool)
+    """Close the connection, if there is one; what is being published from the outbox comes to its end first."""
+    dispatcher = _dispatchers.pop(asyncio.get_running_loop(), None)
+    if dispatcher:
+        await dispatcher.outbox.relay.settle()
+        await close_client(dispatcher.pool)
 
 
 async def enqueue_task(
     task: str | TaskFunction,
     *args: Any,
     _job_id: str | None = None,
-    _queue: str = "default",
+    _queue: str | None = None,
     _defer_by: float | timedelta | None = None,
     _defer_until: datetime | None = None,
     _expires: float | timedelta | None = None,
+    _unique: Unique | timedelta | None = None,
+    _idempotency_key: str | None = None,
+    _session: AsyncSession | None = None,
     **kwargs: Any,
 ) -> str | None:
     """Enqueue a job and give its id.
+
+    While Redis is away, JOBS_FALLBACK says what is done instead: the job is run in place, waits in the outbox, or the
+    call raises.
 
     Args:
         task: a task's name, its dotted import path, or the task itself.
         args: positional arguments of the task, after the context.
         _job_id: an id of your own; None is returned while a job with it waits, runs, or has its result kept.
-        _queue: the queue; workers serve `default` unless told otherwise.
+        _queue: the queue; by default the task's own, or `default`, which workers serve unless told otherwise.
         _defer_by: seconds, or a timedelta, to wait before running it.
         _defer_until: when to run it.
         _expires: seconds, or a timedelta, after which a job that has not started is dropped; by default never.
+        _unique: for how long it keeps out others with the same arguments, which give None; by default as the task says.
+        _idempotency_key: a text of your own; the same text again gives the id of the first job.
+        _session: enqueue it if and when this session's transaction is committed. Whether an id or a key is taken shows
+            only then: the id is given at once.
         kwargs: named arguments of the task.
 
     Raises:
@@ -164,13 +221,13 @@ async def enqueue_task(
         InvalidJobError: the arguments do not fit the task, or an option does not exist.
         UnserializableError: an argument cannot be stored.
         PayloadTooLargeError: the arguments are larger than JOBS_MAX_PAYLOAD.
-        QueueUnavailable: Redis does not answer.
+        QueueUnavailable: Redis does not answer, and the job is nowhere else.
     """
     registry = get_task_registry()
     name = registry.name_of(task)
     registry.check_call(name, args, kwargs)
-    pool = await get_task_pool()
-    return await pool.enqueue(
+    dispatcher = get_dispatcher()
+    message = dispatcher.pool.prepare(
         name,
         args,
         kwargs,
@@ -179,17 +236,41 @@ async def enqueue_task(
         defer_by=_defer_by,
         defer_until=_defer_until,
         expires=_expires,
+        unique=_unique,
+        idempotency_key=_idempotency_key,
     )
+    if _session is None:
+        return await dispatcher.dispatch(message)
+    await dispatcher.outbox.add(message, _session)
+    return message.job_id
 
+
+async def find_job(job_id: str) -> JobRecord | None:
+    """Read all that is known of a job, also of one that is in the outbox still.
+
+    Raises:
+        QueueUnavailable: Redis does not answer.
+    """
+    pool = await get_task_pool()
+    # Once more at the end: it may have been on its way from the one to the other.
+    return await pool.record(job_id) or await get_outbox().find(job_id) or await pool.record(job_id)
+
+
+set_enqueuer(enqueue_task)
 
 __all__ = [
+    "JOB_OUTBOX",
     "WorkerSettings",
     "cleanup_expired_sessions",
     "close_task_pool",
     "enqueue_task",
     "example_task",
+    "find_job",
+    "get_dispatcher",
+    "get_outbox",
     "get_redis_settings",
     "get_task_pool",
     "get_task_registry",
+    "relay_outbox",
     "send_email",
 ]

@@ -28,16 +28,16 @@ Limit = Annotated[int, Query(ge=1, le=100, description="How many at most")]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to leave out first")]
 
 
-@router.put("/{user_id}/following/{other_id}", status_code=202, responses=problem_responses(404, 422, 503))
+@router.put("/{user_id}/following/{other_id}", status_code=202, responses=problem_responses(404, 422))
 async def follow(user_id: UserId, other_id: UserId, session: Session, response: Response) -> FollowAccepted:
     """Follow a user. It holds at once; the job whose id is in the answer brings it into the lists below.
 
-    Doing it again changes nothing, and mends the lists if an earlier answer was 503.
+    Doing it again changes nothing.
     """
     return await _change(service.follow, session, response, user_id=user_id, other_id=other_id)
 
 
-@router.delete("/{user_id}/following/{other_id}", status_code=202, responses=problem_responses(404, 422, 503))
+@router.delete("/{user_id}/following/{other_id}", status_code=202, responses=problem_responses(404, 422))
 async def unfollow(user_id: UserId, other_id: UserId, session: Session, response: Response) -> FollowAccepted:
     """Follow a user no longer; otherwise as following."""
     return await _change(service.unfollow, session, response, user_id=user_id, other_id=other_id)
@@ -70,10 +70,10 @@ async def _change(
         raise Problem(404, str(error)) from None
     except service.SelfFollowError as error:
         raise Problem(422, str(error)) from None
-    # Before the job is enqueued, which may run at once and reads what is committed. And no id of our own for the job:
-    # while a result is kept under it, a second change would enqueue nothing.
+    # In the same transaction: the job runs once that is committed, and no change is without one. And no id of our own
+    # for the job: while a result is kept under it, a second change would enqueue nothing.
+    job_id = str(await enqueue_task("sync_follow", follower_id=user_id, followed_id=other_id, _session=session))
     await session.commit()
-    job_id = str(await enqueue_task("sync_follow", follower_id=user_id, followed_id=other_id))
     response.headers["Location"] = f"/api/v1/jobs/{job_id}"
     following = change is service.follow
     return FollowAccepted(follower_id=user_id, followed_id=other_id, following=following, job_id=job_id)

@@ -20,10 +20,12 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import parse_redis_url
 LOOK = 0.01
 
 
-def note(ctx: dict[str, Any]) -> None:
-    """Leave a line: which job began to run in which process."""
-    with Path(os.environ["RUNS"]).open("a") as runs:
+def note(ctx: dict[str, Any]) -> int:
+    """Leave a line: which job began to run in which process; give the number of lines that it has left by now."""
+    with Path(os.environ["RUNS"]).open("a+") as runs:
         runs.write(f"{ctx['job_id']} {os.getpid()}\n")
+        runs.seek(0)
+        return sum(line.startswith(f"{ctx['job_id']} ") for line in runs)
 
 
 async def naps(ctx: dict[str, Any], seconds: float) -> int:
@@ -33,9 +35,8 @@ async def naps(ctx: dict[str, Any], seconds: float) -> int:
 
 
 async def waits(ctx: dict[str, Any], *gates: str) -> int:
-    """Wait for a file to appear, each try for one of its own; a try for which there is none ends at once."""
-    note(ctx)
-    gate = dict(enumerate(gates, start=1)).get(ctx["job_try"])
+    """Wait for a file to appear, each run for one of its own; a run for which there is none ends at once."""
+    gate = dict(enumerate(gates, start=1)).get(note(ctx))
     while gate and not os.path.exists(gate):  # noqa: ASYNC110, ASYNC240, PTH110 - another process makes it
         await asyncio.sleep(LOOK)
     return os.getpid()

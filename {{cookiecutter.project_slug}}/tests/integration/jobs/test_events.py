@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus, Worker, codec, events, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus, Retry, Worker, codec, events, keys
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
 
 if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
 
     from {{ cookiecutter.__package }}.infrastructure.jobs import JobRecord, TaskContext, TaskPool
+    from {{ cookiecutter.__package }}.infrastructure.jobs.lookup import TaskJob
 
     from ..conftest import RunJobs
 
 #: arq's own class, from which ours comes: its workers tell nobody when a job has ended.
-PlainWorker: Any = Worker.__mro__[1]
+PlainWorker: Any = Worker.__mro__[2]
 #: Seconds between two looks that never come: longer than a test may take.
 NEVER = 86_400.0
 
@@ -123,6 +124,55 @@ async def test_wait_is_woken_where_no_result_is_kept(pool: TaskPool, run_jobs: R
     await waiters.add(wait_for(pool, "a"))
     await run_jobs(double, keep_result=0)
     assert await waiters.ended() == [None]
+
+
+async def test_updates_tell_each_state_of_a_job(pool: TaskPool, run_jobs: RunJobs, waiters: Waiters) -> None:
+    """Whoever watches a job is woken by whatever it comes to, from its first start to its end, and by nothing else."""
+    seen_running, states = asyncio.Event(), []
+
+    async def fails_once(ctx: TaskContext) -> None:
+        await seen_running.wait()
+        seen_running.clear()
+        if ctx["job_try"] == 1:
+            raise Retry(defer=3600)
+
+    async def follow(job: TaskJob) -> None:
+        async for record in job.updates():
+            states.append((record.status, record.tries, [attempt.outcome for attempt in record.attempts]))
+            if record.status is JobStatus.RUNNING:
+                seen_running.set()
+            if record.status is JobStatus.RETRYING:
+                await pool.zadd(keys.queue(), {job.job_id: 1}, xx=True)  # its time has come
+
+    await pool.enqueue("fails_once", job_id="a")
+    job = await pool.job("a")
+    assert job is not None
+    await waiters.add(follow(job))
+    await run_jobs(fails_once)
+    await waiters.ended()
+    assert states == [
+        (JobStatus.PENDING, 0, []),
+        (JobStatus.RUNNING, 1, ["running"]),
+        (JobStatus.RETRYING, 1, ["retry"]),
+        (JobStatus.RUNNING, 2, ["retry", "running"]),
+        (JobStatus.SUCCESS, 2, ["retry", "success"]),
+    ]
+
+
+async def test_updates_end_where_nothing_is_kept(pool: TaskPool, run_jobs: RunJobs, waiters: Waiters) -> None:
+    """The end of a job whose result is not kept is the end of the updates."""
+
+    async def follow(job: TaskJob) -> list[JobStatus]:
+        return [record.status async for record in job.updates()]
+
+    await pool.enqueue("double", job_id="a")
+    job = await pool.job("a")
+    assert job is not None
+    await waiters.add(follow(job))
+    await run_jobs(double, keep_result=0)
+    [states] = await waiters.ended()
+    assert states[0] is JobStatus.PENDING
+    assert not set(states) & {JobStatus.SUCCESS, JobStatus.FAILED}
 
 
 async def test_wait_for_a_job_that_has_ended_returns_at_once(

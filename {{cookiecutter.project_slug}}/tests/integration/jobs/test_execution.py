@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from arq import Retry
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus, Progress, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus, Progress, Worker, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import worker as worker_module
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
+from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
 
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import JobRecord, TaskContext, TaskPool
@@ -239,3 +241,39 @@ async def test_a_cancelled_job_is_recorded(pool: TaskPool, run_jobs: RunJobs) ->
     assert await job.abort(poll_delay=0.01)
     await running
     assert (await ended(pool, "a")).status is JobStatus.CANCELLED
+
+
+async def test_a_running_job_is_cancelled_at_once(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker is told, and does not wait for its next look; the id may be used again."""
+    monkeypatch.setattr(worker_module, "TICK", 3600)
+    running = asyncio.Event()
+
+    async def hangs(ctx: TaskContext) -> None:  # noqa: ARG001
+        running.set()
+        await asyncio.Event().wait()
+
+    worker = Worker(
+        [replace(as_function(hangs), name="hangs")],
+        redis_settings=get_redis_settings(),
+        handle_signals=False,
+        allow_no_persistence=True,
+        poll_delay=3600,
+    )
+    work = asyncio.create_task(worker.async_run())
+    try:
+        for _ in range(2):
+            running.clear()
+            assert await pool.enqueue("hangs", job_id="a") == "a"
+            await running.wait()
+            assert await pool.cancel("a", terminate=True)
+            job = await pool.job("a")
+            assert job is not None
+            info = await job.wait(timeout=20)
+            assert info is not None
+            assert info.status is JobStatus.CANCELLED
+            assert [attempt.outcome for attempt in info.attempts] == ["cancelled"]
+        assert await pool.zcard(keys.history("cancelled")) == 2
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await worker.close()

@@ -14,8 +14,8 @@ from arq import cron
 
 from {{ cookiecutter.__package }}.infrastructure.embedded import embedded_redis, free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import UnsafeRedisError, Worker, keys
-from {{ cookiecutter.__package }}.infrastructure.jobs.claims import Claim
-from {{ cookiecutter.__package }}.infrastructure.jobs.consumer import Consumer
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claim
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.consumer import Consumer
 from {{ cookiecutter.__package }}.infrastructure.jobs.safety import refuse_unsafe_redis
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     WorkerSettings,
@@ -106,7 +106,7 @@ async def test_sigterm_lets_running_jobs_finish(pool: TaskPool) -> None:
     """A stopping worker takes no new job, finishes the one that runs, and ends with status 0."""
     running = await enqueue_task("example_task", message="running", seconds=1)
     async with arq_command() as worker:
-        await worker.until("example_task(message='running'")
+        await worker.until("example_task(")
         worker.process.send_signal(signal.SIGTERM)
         await worker.until("to be completed")
         waiting = await enqueue_task("example_task", message="waiting", _job_id="waiting")
@@ -212,12 +212,13 @@ async def test_a_claim_that_is_lost_before_its_start_is_let_go(pool: TaskPool) -
     """It is not run, its lease is renewed no longer, and the next job that may end its worker has its turn."""
     worker = Worker([example_task], redis_pool=pool, handle_signals=False)
     consumer = Consumer(worker)
-    claim = Claim("a", b"", 3, 0, keys.queue(), lapsed=True, lost=True)
-    consumer._held["a"] = consumer._suspects._running = claim
+    claim = Claim("a", b"", 3, 2, 0, keys.queue(), "lapsed", 0, "3:0", lost=True)
+    consumer._held.take(claim)
+    consumer._suspects._running = claim
     consumer._ready.append(claim)
     consumer._start()
     assert not worker.tasks
-    assert not consumer._held
+    assert not consumer._held.claims
     assert not consumer._suspects._running
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from {{ cookiecutter.__package }}.infrastructure.jobs.claims import Claim
-from {{ cookiecutter.__package }}.infrastructure.jobs.deadlines import GRACE, Deadlines
+from {{ cookiecutter.__package }}.infrastructure.jobs.running import deadlines as deadlines_module
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claim
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.deadlines import GRACE, Deadlines
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def new_claim(job_id: str = "a") -> Claim:
-    return Claim(job_id, b"", 1, 0, "arq:queue")
+    return Claim(job_id, b"", 1, 0, 0, "arq:queue", "", 0, "1:0")
 
 
 async def hang(deadlines: Deadlines, claim: Claim, seconds: float) -> bool:
@@ -68,3 +73,32 @@ async def test_what_is_done_is_left_alone() -> None:
     assert await hang(deadlines, new_claim("b"), 0.02) is True
     assert not task.done()
     task.cancel()
+
+
+async def test_who_goes_on_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that has been cancelled at its deadline, and has not ended a little later, is told of once."""
+    monkeypatch.setattr(deadlines_module, "PATIENCE", 0.01)
+    stuck: list[Claim] = []
+    reported = asyncio.Event()
+
+    def on_stuck(claim: Claim) -> None:
+        stuck.append(claim)
+        reported.set()
+
+    deadlines, claim = Deadlines(on_stuck), new_claim()
+    free = asyncio.Event()
+
+    async def deaf() -> bool:
+        task: Any = asyncio.current_task()
+        deadlines.set(claim, task, asyncio.get_running_loop().time())
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+        return deadlines.done(claim)
+
+    task = asyncio.create_task(deaf())
+    await reported.wait()
+    assert await hang(deadlines, new_claim("b"), 0.03) is True  # the timer goes on for others
+    assert stuck == [claim]
+    free.set()
+    assert await task is True

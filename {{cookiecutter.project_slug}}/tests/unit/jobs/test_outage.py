@@ -6,8 +6,13 @@ import asyncio
 
 import pytest
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import outage as module
-from {{ cookiecutter.__package }}.infrastructure.jobs.outage import LONGEST_PAUSE, PAUSE, SLOW, Outage
+from {{ cookiecutter.__package }}.infrastructure.jobs.running import outage as module
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.outage import (
+    LONGEST_PAUSE,
+    PAUSE,
+    SLOW,
+    Outage,
+)
 
 
 @pytest.fixture

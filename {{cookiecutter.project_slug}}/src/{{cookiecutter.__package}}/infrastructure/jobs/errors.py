@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from signal import Signals
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,3 +84,87 @@ class PayloadTooLargeError(InvalidJobError):
             f"{task}: the job takes {size:,} bytes when stored, the limit is {limit:,} (JOBS_MAX_PAYLOAD). Store the "
             "data where it belongs, and pass a reference to it, such as an id or the name of a file"
         )
+
+
+class InvalidPolicyError(JobError, ValueError):
+    """A task cannot be run like that."""
+
+    def __init__(self, setting: str, value: object, problem: str) -> None:
+        super().__init__(f"{setting}={value!r}: {problem}")
+
+
+class InvalidQueryError(JobError, ValueError):
+    """Jobs cannot be asked for like that."""
+
+    def __init__(self, setting: str, value: object, problem: str) -> None:
+        super().__init__(f"{setting}={value!r}: {problem}")
+
+
+class DeadLetterNotFoundError(JobError, LookupError):
+    """There is no such dead letter."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id}: there is no such dead letter; perhaps it was replayed or discarded, or is no longer kept"
+        )
+
+
+class UnreplayableError(JobError, ValueError):
+    """A dead letter cannot become a job again."""
+
+    def __init__(self, job_id: str, problem: str) -> None:
+        super().__init__(f"job {job_id} is not replayed: {problem}")
+
+
+class InvalidEffectError(JobError, ValueError):
+    """An effect that is to happen once is not described, or not used, as it must be."""
+
+
+class EffectInProgressError(JobError):
+    """Another job is at this effect right now, so this one must not act."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(f"once {key!r}: job {job_id} is at it right now; try again when that has ended")
+
+
+class OvertakenError(JobError):
+    """This try is no longer the one that may act: its lease was lost, and another start of the job may be under way."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(f"once {key!r}: job {job_id} was started again, or has ended, since this try began; it stops")
+
+
+class EffectValueUnknownError(JobError, LookupError):
+    """The effect has happened, but its value had no form in which it could be stored."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"once {key!r}: it has been done, but its value is unknown, for it could not be stored; do without it, or "
+            "ask whoever did it, by effect.idempotency_key"
+        )
+
+
+class UnimportableTaskError(InvalidJobError):
+    """A function that is to run in a process must be one that another process can import."""
+
+    def __init__(self, function: object, problem: str) -> None:
+        name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
+        super().__init__(f"{name} {problem}, so it cannot run in a process; make it a plain `def` of a module")
+
+
+class ProcessDiedError(JobError):
+    """The process that ran the task has ended before the task did."""
+
+    def __init__(self, function: str, status: int | None) -> None:
+        super().__init__(f"{function}: its process {_manner(status)}")
+
+
+def _manner(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"ended with status {status}"
+    try:
+        name = Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = ", perhaps since the machine ran out of memory" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"

@@ -24,6 +24,11 @@ logger = logging.getLogger(__name__)
 LOOK = 1.0
 
 
+def message(status: str, job_ids: list[str]) -> str:
+    """Give what is told when jobs have come to something, as the scripts write it."""
+    return json.dumps({status: job_ids})
+
+
 class End:
     """One waiter's view of one job."""
 

@@ -29,6 +29,23 @@ class JobStatus(StrEnum):
     """Somebody ended it."""
 
 
+class FailureCause(StrEnum):
+    """How a job came to its failure."""
+
+    EXCEPTION = "exception"
+    """Its last try raised."""
+    TIMEOUT = "timeout"
+    """Its last try took too long."""
+    LOST_WORKER = "lost_worker"
+    """Too many of its workers died, or were cut off, while they ran it."""
+    UNKNOWN_TASK = "unknown_task"
+    """No worker knew its task."""
+    EXPIRED = "expired"
+    """It was not started in time."""
+    UNDECODABLE = "undecodable"
+    """Its payload cannot be read."""
+
+
 TERMINAL_STATUSES = frozenset({JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -39,6 +56,24 @@ class Progress:
     done: float
     total: float | None = None
     message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One start of a job; times are aware and in UTC."""
+
+    #: `success`, `failed`, `retry` (it asked for another try), `timeout`, `lost` (its worker was), `handed_back` (its
+    #: worker stopped), `cancelled`, or `running`.
+    outcome: str
+    worker: str | None = None
+    start_time: datetime | None = None
+    finish_time: datetime | None = None
+    error: str | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it took, if that is known."""
+        return _seconds(self.start_time, self.finish_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +90,54 @@ class JobRecord:
     result: Any = None
     #: `"ValueError: no such user"`, when `status` is `failed` or `cancelled`.
     error: str | None = None
+    #: How it came to its failure, when `status` is `failed`.
+    cause: FailureCause | None = None
+    #: Where its last try raised, when `status` is `failed`.
+    traceback: str | None = None
     enqueue_time: datetime | None = None
-    #: When the last try began; known once the job has ended.
+    #: When the try began that runs, or that the job ended with.
     start_time: datetime | None = None
     finish_time: datetime | None = None
-    #: How often the job was started.
+    #: How often the job was started, without the starts that were handed back or lost with their worker.
     tries: int = 0
+    #: Id of the worker that runs it, or that ran the try it ended with.
+    worker: str | None = None
     progress: Progress | None = None
+    #: The starts of the job, the last one included.
+    attempts: tuple[AttemptRecord, ...] = ()
+    #: Id of the job that this one replays; of the first, if that was a replay as well.
+    replay_of: str | None = None
+    #: What ties the job to the request that led to it.
+    correlation_id: str | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that the try took that the job ended with."""
+        return _seconds(self.start_time, self.finish_time)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRecord:
+    """One line of a list of jobs: what is known without their arguments and results; times are aware and in UTC."""
+
+    job_id: str
+    task: str
+    queue: str
+    status: JobStatus
+    tries: int
+    enqueue_time: datetime | None
+    #: When it is due, while it waits.
+    due_time: datetime | None = None
+    #: When the try began that runs, or that the job ended with.
+    start_time: datetime | None = None
+    finish_time: datetime | None = None
+    worker: str | None = None
+    error: str | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that the try took that the job ended with."""
+        return _seconds(self.start_time, self.finish_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +163,7 @@ class WorkerRecord:
     queued: int = 0
     #: When it last said so.
     seen: float = 0.0
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None

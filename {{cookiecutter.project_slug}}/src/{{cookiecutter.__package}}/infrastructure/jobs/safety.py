@@ -12,7 +12,7 @@ from .errors import UnsafeRedisError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from .outage import Outage
+    from .running.outage import Outage
 
 logger = logging.getLogger("arq.worker")
 

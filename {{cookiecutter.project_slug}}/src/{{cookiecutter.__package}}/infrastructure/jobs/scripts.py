@@ -24,20 +24,49 @@ NAMES = {
     "CLAIMS": keys.in_progress(""),
     "TRIES": keys.tries(""),
     "RESULTS": keys.result(""),
+    "PROGRESS": keys.progress(""),
     "WAKE": keys.wake(""),
     "UNKNOWN": keys.unknown(""),
+    "LOST": keys.lost(""),
+    "ATTEMPTS": keys.attempts(""),
+    "EXPIRING": keys.expiring(""),
+    "CANCELLED": keys.cancelled(""),
+    "HISTORY": keys.history(""),
+    "DEAD_LETTERS": keys.dead_letter(""),
+    "DEAD_ATTEMPTS": keys.dead_attempts(""),
+    "DEAD": keys.DEAD,
+    "QUEUES": keys.QUEUES,
+    "LIMITS": keys.limits(""),
+    "STARTS": keys.starts(""),
+    "PLACES": keys.places(""),
+    "PARKED": keys.parked(""),
+    "HOMES": keys.homes(""),
+    "TURNS": keys.turns(""),
+    "PARKED_TASKS": keys.PARKED_TASKS,
     "ABORTS": keys.ABORTS,
     "EVENTS": keys.EVENTS,
 }
 
+#: The scripts that start or end jobs of tasks with limits.
+LIMITING = {"acquire", "sweep", "commit", "requeue", "cancel"}
+
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath("scripts", f"{name}.lua").read_text()
+
+
+def _line(name: str) -> str:
+    return " ".join(line.partition("--")[0].strip() for line in _text(name).splitlines()) + " "
 
 
 @cache
 def _source(name: str) -> str:
     defined = ", ".join(f"'{value}'" for value in NAMES.values())
-    source = files(__package__).joinpath("scripts", f"{name}.lua").read_text()
-    return f"local {', '.join(NAMES)} = {defined} {source}"  # on the first line, so that Redis's line numbers fit
+    shared = _line("shared") + (_line("limits") if name in LIMITING else "")
+    # All on the first line, so that Redis's line numbers are those of the file.
+    return f"local {', '.join(NAMES)} = {defined} {shared}{_text(name)}"
 
 
 def script(client: Redis, name: str) -> AsyncScript:

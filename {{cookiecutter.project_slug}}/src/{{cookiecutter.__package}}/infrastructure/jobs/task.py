@@ -1,136 +1,198 @@
-"""What a task is to the engine: how it is named, how a call is checked, and the context it is run with."""
+"""Tasks that know how to be enqueued: `@task` makes a `Task` of a function, whose arguments type checkers know."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from arq.utils import import_string, to_seconds
-from arq.worker import Function
-
-from .errors import InvalidJobError, UnknownTaskError
-from .records import Progress
+from .context import TaskContext
+from .errors import InvalidPolicyError, JobError
+from .policy import PolicyOptions, TaskPolicy, combined, function_of, policy_of
+from .registry import TaskFunction, TaskRegistry, as_function
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Coroutine
+    from datetime import datetime, timedelta
 
-    from arq.cron import CronJob
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from .policy import Unique
+
+P = ParamSpec("P")
+R = TypeVar("R")
+ResultT = TypeVar("ResultT")
+T = TypeVar("T")
+
+#: `enqueue_task` of the front door.
+Enqueuer = Callable[..., Awaitable[str | None]]
+
+_enqueuer: Enqueuer | None = None
 
 
-#: A function whose first argument is the context; `async def`, or `def`, which is run in a thread.
-TaskFunction = Callable[..., Any]
+def set_enqueuer(enqueue_task: Enqueuer | None) -> Enqueuer | None:
+    """Let tasks be enqueued by this function, and give the one that did it before.
 
-
-def as_function(task: TaskFunction | Function | str) -> Function:
-    """Give arq's record of a task; unlike `arq.func` it takes a plain `def` too.
-
-    A dotted path is imported, and is the task's name, as in arq.
+    It is called with the task, its arguments, and those options that were given, as `_job_id=...` and so on.
     """
-    if isinstance(task, Function):
-        return task
-    if isinstance(task, str):
-        try:
-            return Function(task, import_string(task), None, None, None, None)
-        except ImportError as error:
-            raise InvalidJobError(f"{task!r} in WorkerSettings.functions cannot be imported: {error}") from error
-    if not callable(task):
-        raise InvalidJobError(f"{task!r} is no function; list the function itself in WorkerSettings.functions")
-    return Function(task.__qualname__, task, None, None, None, None)
+    global _enqueuer
+    before, _enqueuer = _enqueuer, enqueue_task
+    return before
 
 
-class TaskRegistry:
-    """The tasks that a worker of this code would run."""
+class EnqueueOptions(TypedDict, total=False):
+    """What `Task.options` takes: the options of `enqueue_task`, without the `_`."""
 
-    # `Any`: a plain list of different functions has no better type; `as_function` looks at each.
-    def __init__(self, functions: Iterable[Any], cron_jobs: Iterable[CronJob] = ()) -> None:
-        self._functions: dict[str, TaskFunction] = {}
-        for function in map(as_function, functions):
-            if function.name in self._functions:
-                raise InvalidJobError(f"two tasks are named {function.name!r}; give one another name with arq.func()")
-            self._functions[function.name] = function.coroutine
-        self._functions |= {cron_job.name: cron_job.coroutine for cron_job in cron_jobs}
-        self._names = {function: name for name, function in reversed(self._functions.items())}
-        self._signatures = {name: inspect.signature(function) for name, function in self._functions.items()}
+    job_id: str
+    queue: str
+    defer_by: float | timedelta
+    defer_until: datetime
+    expires: float | timedelta
+    idempotency_key: str
+    unique: Unique | timedelta
+    session: AsyncSession
 
-    def name_of(self, task: str | TaskFunction) -> str:
-        """Find the registered name of a task.
+
+class ConfiguredTask(Generic[P]):
+    """A task with options for the jobs that it enqueues: what `Task.options` gives."""
+
+    def __init__(self, task: TaskFunction, options: EnqueueOptions) -> None:
+        self._task = task
+        self._options = {f"_{name}": value for name, value in options.items() if value is not None}
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Enqueue a job with these arguments of the task, and give its id.
+
+        It does what `enqueue_task` does, with the same options and errors.
+
+        Raises:
+            JobError: the front door, which enqueues, has not been imported.
+        """
+        return await self._enqueue(args, kwargs)
+
+    async def enqueue_in(self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Enqueue a job that runs after so many seconds, or a timedelta; see `enqueue`."""
+        return await self._enqueue(args, kwargs, _defer_by=delay)
+
+    async def enqueue_at(self, when: datetime, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Enqueue a job that runs at a time; one without a zone is local time. See `enqueue`."""
+        return await self._enqueue(args, kwargs, _defer_until=when)
+
+    async def _enqueue(self, args: tuple[Any, ...], kwargs: dict[str, Any], **timing: Any) -> str | None:
+        if _enqueuer is None:
+            problem = "nothing enqueues yet; import the front door, infrastructure.tasks, before the first call"
+            raise JobError(f"{self._task!r}: {problem}")
+        return await _enqueuer(self._task, *args, **(self._options | timing), **kwargs)
+
+
+class Task(ConfiguredTask[P], Generic[P, R]):
+    """A task: called, it is the function that it was made from; beyond that it can be enqueued.
+
+    `P` are the arguments after the context, `R` is what a call gives: of an `async def`, a coroutine.
+    """
+
+    __qualname__: str
+
+    def __init__(self, function: Callable[Concatenate[TaskContext, P], R], policy: TaskPolicy | None = None) -> None:
+        if isinstance(function, Task):
+            raise InvalidPolicyError("task", function, "is a Task already; make it one once")
+        policy = combined(function, policy or TaskPolicy())
+        super().__init__(self, {})
+        self._call: Callable[..., R] = function
+        self.function = function_of(function)
+        # What code is made of tells `inspect` (and so arq.func and cron) that this is an async def, or is none.
+        code = ("__code__", "__defaults__", "__kwdefaults__")
+        update_wrapper(self, self.function, assigned=(*WRAPPER_ASSIGNMENTS, *code))
+        self.__task_policy__ = policy
+
+    @property
+    def policy(self) -> TaskPolicy:
+        """What the task sets for itself."""
+        return self.__task_policy__
+
+    @property
+    def name(self) -> str:
+        """What the task is called in the queue."""
+        return self.policy.name or self.function.__qualname__
+
+    def __call__(self, ctx: dict[str, Any], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, here and now."""
+        return self._call(ctx, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Show the name."""
+        return f"<task {self.name}>"
+
+    def __reduce__(self) -> str:
+        """Be pickled as functions are: by where it stands."""
+        return self.function.__qualname__
+
+    def options(self, **options: Unpack[EnqueueOptions]) -> ConfiguredTask[P]:
+        """Give the same task with options for the next jobs.
 
         Args:
-            task: its name, its dotted import path, or the function itself.
-
-        Raises:
-            UnknownTaskError: none is registered; the message suggests near misses.
+            options: `job_id`, `queue`, `defer_by`, `defer_until`, `expires`, `idempotency_key`, `unique`, `session`:
+                what `enqueue_task` takes with a `_`.
         """
-        found: Any = task
-        if isinstance(task, str):
-            if task in self._functions:
-                return task
-            module, _, attribute = task.rpartition(".")
-            found = getattr(sys.modules.get(module), attribute, None)
-        try:
-            return self._names[found]
-        except (KeyError, TypeError):  # TypeError: not hashable, so certainly no task
-            raise UnknownTaskError(task if isinstance(task, str) else repr(task), self._functions) from None
+        return ConfiguredTask(self, options)
 
-    def check_call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Refuse arguments that the task could not be called with.
+    def on_failure(
+        self, hook: Callable[Concatenate[TaskContext, Exception, P], T]
+    ) -> Callable[Concatenate[TaskContext, Exception, P], T]:
+        """Decorate what is to be called with `(ctx, error, *args, **kwargs)` when the last try of a job has failed."""
+        self.__task_policy__ = combined(self, TaskPolicy(on_failure=hook))
+        return hook
 
-        Raises:
-            InvalidJobError: an argument is missing, or one too many.
-        """
-        try:
-            self._signatures[name].bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise InvalidJobError(f"{name}: {error}") from None
+    @overload
+    def on_success(
+        self: Task[P, Coroutine[Any, Any, ResultT]], hook: Callable[Concatenate[TaskContext, ResultT, P], T]
+    ) -> Callable[Concatenate[TaskContext, ResultT, P], T]: ...
+    @overload
+    def on_success(
+        self, hook: Callable[Concatenate[TaskContext, R, P], T]
+    ) -> Callable[Concatenate[TaskContext, R, P], T]: ...
+    def on_success(self, hook: Any) -> Any:
+        """Decorate what is to be called with `(ctx, result, *args, **kwargs)` when a job has succeeded."""
+        self.__task_policy__ = combined(self, TaskPolicy(on_success=hook))
+        return hook
 
 
-class TaskContext(dict[str, Any]):
-    """The first argument of every task: `redis`, `job_id`, `job_try`, `enqueue_time`, `score`, what start-up put in.
+class TaskDecorator(Protocol):
+    """What `@task(...)` gives."""
 
-    Setting `ctx["job_timeout"]` to a number of seconds (or a timedelta) moves the deadline of the running task: the
-    time counts from the start of this try, as `WorkerSettings.job_timeout` does.
+    def __call__(self, function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]:
+        """Make a task of the function."""
+
+
+@overload
+def task(function: Callable[Concatenate[TaskContext, P], R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[PolicyOptions]) -> TaskDecorator: ...
+def task(function: Any = None, /, **options: Any) -> Any:
+    """Make a `Task` of a function: `@task`, or `@task(timeout=60, ...)`.
+
+    It still has to be listed in `WorkerSettings.functions`.
+
+    Args:
+        function: takes the context first, annotated as `dict[str, Any]` or `TaskContext`.
+        options: see `TaskPolicy`.
+
+    Raises:
+        InvalidPolicyError: an option makes no sense, or is set twice.
     """
+    policy = TaskPolicy(**options)
+    return Task(function, policy) if function is not None else lambda function: Task(function, policy)
 
-    def __init__(
-        self,
-        values: Mapping[str, Any],
-        *,
-        move_deadline: Callable[[float], None],
-        save_progress: Callable[[Progress], Awaitable[None]],
-    ) -> None:
-        super().__init__(values)
-        self._loop = asyncio.get_running_loop()
-        self._move_deadline = move_deadline
-        self._save_progress = save_progress
-        self._unsaved: Progress | None = None
-        self._saving = asyncio.Lock()
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Set a value; `job_timeout` moves the deadline as well."""
-        if key == "job_timeout":
-            self._loop.call_soon_threadsafe(self._move_deadline, to_seconds(value))
-        super().__setitem__(key, value)
-
-    def progress(self, done: float, total: float | None = None, message: str | None = None) -> Awaitable[None]:
-        """Report how far the task is; whoever asks for the job's info sees the last report.
-
-        It may be awaited, which waits until the report is stored, or not. A plain `def` task calls it from its thread.
-        """
-        self._unsaved = Progress(done, total, message)
-        try:
-            return asyncio.get_running_loop().create_task(self.save_progress())
-        except RuntimeError:  # in a thread
-            future = asyncio.run_coroutine_threadsafe(self.save_progress(), self._loop)
-            return asyncio.wrap_future(future, loop=self._loop)
-
-    async def save_progress(self) -> None:
-        """Store the last report if that has not been done; reports that follow each other quickly become one."""
-        if self._unsaved is None and not self._saving.locked():
-            return
-        async with self._saving:
-            report, self._unsaved = self._unsaved, None
-            if report is not None:
-                await self._save_progress(report)
+__all__ = [
+    "ConfiguredTask",
+    "Task",
+    "TaskContext",
+    "TaskFunction",
+    "TaskRegistry",
+    "as_function",
+    "function_of",
+    "policy_of",
+    "set_enqueuer",
+    "task",
+]

@@ -12,7 +12,6 @@ import logging
 import signal
 import time
 from datetime import timedelta
-from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import arq.worker
@@ -20,18 +19,25 @@ from arq.connections import log_redis_info
 from arq.constants import default_queue_name, expires_extra_ms
 from arq.utils import to_seconds
 
-from . import codec, keys, threads
-from .aborts import cancel_aborted
+from . import codec, keys
 from .connections import close_client
-from .consumer import Consumer
-from .deadlines import Deadlines
 from .errors import JobError
-from .execution import Policy, with_policy
-from .outage import Outage
+from .execution import Policy, Runtime, with_policy
+from .limits import Limits, keep_sweeping
 from .pool import MAX_PAYLOAD, TaskPool
-from .presence import Presence, new_worker_id
+from .registry import TaskRegistry, as_function
+from .retention import Retention, keep_trimmed
+from .retries import DELAY, RetryConfig
+from .running import threads
+from .running.aborts import cancel_aborted, listen_for_aborts
+from .running.consumer import Consumer
+from .running.deadlines import Deadlines
+from .running.outage import Outage
+from .running.presence import Presence, new_worker_id
+from .running.processes import ProcessPool
+from .running.services import Service, Services
+from .running.stopping import StoppingWorker
 from .safety import wait_for_safe_redis
-from .task import as_function
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +48,13 @@ if TYPE_CHECKING:
     from arq.typing import SecondsTimedelta, StartupShutdown
     from arq.worker import Function
 
-    from .attempts import Plan
-    from .commits import End, Return
-    from .task import TaskFunction
+    from .registry import TaskFunction
+    from .running.claims import Claim
+    from .running.commits import End, Return
+    from .running.plans import Plan
 
 logger = logging.getLogger("arq.worker")
 
-RETRY_DELAY = timedelta(seconds=10)
 LEASE = 15
 JOB_COMPLETION_WAIT = 30
 HEALTH_CHECK_INTERVAL = 5
@@ -58,7 +64,7 @@ PROGRESS_KEPT = 60
 TICK = 0.5
 
 
-class Worker(arq.worker.Worker):
+class Worker(StoppingWorker):
     """`arq.worker.Worker` with these differences.
 
     - `functions` may hold plain `def` functions; they run in threads, `max_jobs` at once.
@@ -98,7 +104,7 @@ class Worker(arq.worker.Worker):
         poll_delay: SecondsTimedelta = 0.5,
         queue_read_limit: int | None = None,
         max_tries: int = 5,
-        retry_delay: SecondsTimedelta = RETRY_DELAY,
+        retry_delay: SecondsTimedelta = DELAY,
         health_check_interval: SecondsTimedelta = HEALTH_CHECK_INTERVAL,
         health_check_key: str | None = None,
         ctx: dict[Any, Any] | None = None,
@@ -113,13 +119,17 @@ class Worker(arq.worker.Worker):
         allow_eviction: bool = False,
         allow_no_persistence: bool = False,
         max_payload: int = MAX_PAYLOAD,
+        log_arguments: bool = False,
+        retention: Retention = Retention(),  # noqa: B008 - it never changes
+        services: Sequence[Service] = (),
     ) -> None:
         policy = Policy(
-            max_tries=max_tries,
-            retry_delay=timedelta(seconds=to_seconds(retry_delay)),
+            retry=RetryConfig(max_tries=max_tries, delay=timedelta(seconds=to_seconds(retry_delay))),
             timeout=to_seconds(job_timeout),
             keep_progress=max(to_seconds(keep_result), PROGRESS_KEPT),
+            retry_jobs=retry_jobs,
         )
+        self.registry = TaskRegistry(functions, cron_jobs or ())
         super().__init__(
             [with_policy(as_function(function), policy) for function in functions],
             queue_name=queue_name,
@@ -160,10 +170,8 @@ class Worker(arq.worker.Worker):
         self.job_tasks = self.tasks  # arq has two coroutines for each job; here it is one
         #: Jobs that another worker has got although they were this worker's: they may have run twice.
         self.jobs_lost = 0
-        #: Running jobs that are cancelled are handed back, because the worker ends.
-        self.stopping = False
         self.outage = Outage()
-        self.deadlines = Deadlines()
+        self.runtime = Runtime(Deadlines(self._on_stuck), ProcessPool())
         self.presence = Presence(
             new_worker_id(),
             self.queue_name,
@@ -172,8 +180,12 @@ class Worker(arq.worker.Worker):
             lifetime=int(self.health_check_interval + 1),
         )
         self._hurry = asyncio.Event()
-        self._consumer: Consumer | None = None
+        self.log_arguments = log_arguments
+        self.retention = retention
+        listeners = [listen_for_aborts] if allow_abort_jobs else []
+        self._services = Services([*listeners, keep_trimmed, keep_sweeping, *services])
         self.plans: dict[str, Plan] = {}
+        self.limits: Limits
         self._next_tick = float("-inf")
 
     def run(self) -> None:
@@ -197,6 +209,7 @@ class Worker(arq.worker.Worker):
                 default_queue_name=self.queue_name,
                 expires_extra_ms=self.expires_extra_ms,
                 max_payload=self._max_payload,
+                registry=self.registry,
             )
         self.loop.set_default_executor(threads.new_executor(self.max_jobs))
         await wait_for_safe_redis(self.pool, self.outage, **self._accepted)
@@ -205,8 +218,18 @@ class Worker(arq.worker.Worker):
         self.ctx["redis"] = self.pool
         if self.on_startup:
             await self.on_startup(self.ctx)
+        self.limits = Limits.of(self)
         self._consumer = Consumer(self)
-        await self._consumer.run()
+        self._services.start(self)
+        try:
+            await self._consumer.run()
+        finally:
+            await self._services.stop()
+            self.runtime.processes.close()
+
+    def _on_stuck(self, claim: Claim) -> None:
+        if self._consumer:
+            self._consumer.give_up(claim)
 
     async def poll(self) -> None:
         """Do what is to be done now and then, and start the jobs that are due."""
@@ -253,32 +276,6 @@ class Worker(arq.worker.Worker):
             for cron_job, tick in zip(self.cron_jobs, ticks, strict=True):
                 cron_job.next_run = tick
             raise
-
-    def handle_sig(self, signum: Signals) -> None:
-        """Cancel what runs and end; what was cancelled is handed back."""
-        if self._is_first(signum):
-            super().handle_sig(signum)
-
-    def handle_sig_wait_for_completion(self, signum: Signals) -> None:
-        """Claim nothing more, give running jobs `job_completion_wait` seconds, hand back the rest and end."""
-        if self._is_first(signum):
-            super().handle_sig_wait_for_completion(signum)
-
-    def _is_first(self, signum: Signals) -> bool:
-        if not self.stopping:
-            self.stopping = True
-            return True
-        logger.info("%s again: handing back %d running jobs at once", Signals(signum).name, len(self.tasks))
-        self._hurry.set()
-        if self._consumer:
-            self._consumer.hurry()
-        return False
-
-    async def _sleep_until_tasks_complete(self) -> None:
-        hurry = self.loop.create_task(self._hurry.wait())
-        while self.tasks and not hurry.done():
-            await asyncio.wait([*self.tasks.values(), hurry], return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
 
     async def close(self) -> None:
         """End as arq does, and run `on_shutdown` whatever else fails."""

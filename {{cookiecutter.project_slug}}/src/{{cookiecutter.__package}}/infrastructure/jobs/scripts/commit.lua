@@ -1,31 +1,36 @@
 -- Records the end of jobs, each only if its lease is still the caller's: a worker that lost it changes nothing.
 --
 -- ARGV  1 token  2 '1': a lease that has lapsed counts as ours, if nobody has claimed the job since
---       3 MessagePack: a list of {id, queue, number of the try, status, ms for which the result is kept (0: for ever),
---         ms for which the id stays claimed}
---       4... the results in the same order ('': none is kept): this MessagePack knows no bytes
+--       3 MessagePack: a list of {id, queue, stamp of the claim, status, ms for which the result is kept (0: for ever,
+--         -1: not at all), ms for which the id stays claimed, line of the history ('': none), whether it is a dead
+--         letter, group of its limit ('': none)}
+--       4... the results in the same order ('': none): this MessagePack knows no bytes
 -- Gives for each job 1, or 0 when its lease is lost.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local jobs = cmsgpack.unpack(ARGV[3])
 local claims = {}
 for number, job in ipairs(jobs) do
     claims[number] = CLAIMS .. job[1]
 end
 local holders = redis.call('MGET', unpack(claims))
-local committed, gone, queues, ended, results = {}, {}, {}, {}, {}
+local committed, ours, gone, attempts, queues, ended, lines = {}, {}, {}, {}, {}, {}, {}
 for number, job in ipairs(jobs) do
-    local id, queue, status, kept, result = job[1], job[2], job[4], job[5], ARGV[3 + number]
-    local ours = holders[number] == ARGV[1] .. ':' .. job[3]
-    committed[number] = ours and 1 or 0
+    local id, queue, stamp, status = job[1], job[2], job[3], job[4]
+    local mine = holds(holders[number], ARGV[1], stamp)
+    committed[number] = mine and 1 or 0
     if not holders[number] and ARGV[2] == '1' then
-        local tries = redis.call('GET', TRIES .. id)
-        if tries then -- every claim counts a try, so an unchanged number says that there was none
-            ours = tonumber(tries) == job[3]
-            committed[number] = ours and 1 or 0
-        elseif result == '' or redis.call('GET', RESULTS .. id) == result then
+        if redis.call('EXISTS', TRIES .. id) == 1 then
+            mine = unclaimed_since(id, stamp)
+            committed[number] = mine and 1 or 0
+        elseif job[5] < 0 or redis.call('GET', RESULTS .. id) == ARGV[3 + number] then
             committed[number] = 1 -- by an earlier call, whose answer was lost
         end
+    elseif mine and job[6] > 0 and redis.call('EXISTS', TRIES .. id) == 0 then
+        mine = false -- likewise, and that call has left the claim
     end
-    if ours then
+    if mine then
+        ours[#ours + 1] = number
         if job[6] > 0 then
             redis.call('PEXPIRE', claims[number], job[6])
         else
@@ -33,12 +38,21 @@ for number, job in ipairs(jobs) do
         end
         gone[#gone + 1] = PAYLOADS .. id
         gone[#gone + 1] = TRIES .. id
+        if status ~= 'success' then -- else it has not expired
+            gone[#gone + 1] = EXPIRING .. id
+        end
+        if not holders[number] or string.sub(stamp, 1, 2) ~= '1:' then -- else no worker was lost
+            gone[#gone + 1] = LOST .. id
+        end
+        attempts[#attempts + 1] = ATTEMPTS .. id
         queues[queue] = queues[queue] or {}
         table.insert(queues[queue], id)
         ended[status] = ended[status] or {}
         table.insert(ended[status], id)
-        if result ~= '' then
-            results[#results + 1] = { id, result, kept }
+        if job[7] ~= '' then
+            lines[status] = lines[status] or {}
+            table.insert(lines[status], now)
+            table.insert(lines[status], job[7])
         end
     end
 end
@@ -48,15 +62,32 @@ if #gone > 0 then
         redis.call('ZREM', queue, unpack(ids))
         redis.call('ZREM', ABORTS, unpack(ids))
     end
-    for _, entry in ipairs(results) do
-        if entry[3] > 0 then
-            redis.call('SET', RESULTS .. entry[1], entry[2], 'PX', entry[3])
-        else
-            redis.call('SET', RESULTS .. entry[1], entry[2])
+    for _, number in ipairs(ours) do
+        local job, result = jobs[number], ARGV[3 + number]
+        local id, kept = job[1], job[5]
+        if kept >= 0 then
+            keep(RESULTS .. id, result, kept)
+            if job[4] == 'cancelled' then
+                keep(CANCELLED .. id, '1', kept)
+            end
+        end
+        if job[8] then
+            bury(id, result, now)
+        end
+        if job[9] ~= '' then
+            forget(job[9], id)
         end
     end
-    if redis.call('PUBSUB', 'NUMSUB', EVENTS)[2] > 0 then
-        redis.call('PUBLISH', EVENTS, cjson.encode(ended))
+    if redis.call('EXISTS', unpack(attempts)) > 0 then -- most jobs have none, and one call for all tells so
+        for _, number in ipairs(ours) do
+            keep_attempts(jobs[number][1], jobs[number][5])
+        end
+    end
+    for status, members in pairs(lines) do
+        redis.call('ZADD', HISTORY .. status, unpack(members))
+    end
+    for status, ids in pairs(ended) do
+        tell(status, ids)
     end
 end
 return committed

@@ -1,34 +1,43 @@
 -- Puts claimed jobs back, each only if its lease is still the caller's: for another try, or because the worker stops.
 --
 -- ARGV  1 token  2 '1': a lease that has lapsed counts as ours, if nobody has claimed the job since
---       3 MessagePack: a list of {id, queue, number of the try, ms until it is due, whether this try counts,
---         whether it stays marked as one whose lease has lapsed}
+--       3 MessagePack: a list of {id, queue, stamp of the claim, ms until it is due, whether this start counts,
+--         whether it stays marked as one whose lease has lapsed, how the start ended ('': not worth a word), group of
+--         its limit ('': none)}
 -- Gives for each job 1, or 0 when its lease is lost.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local requeued = {}
+local requeued, waiting = {}, {}
 for number, job in ipairs(cmsgpack.unpack(ARGV[3])) do
-    local id, queue = job[1], job[2]
-    local claim, tries = CLAIMS .. id, TRIES .. id
+    local id, queue, stamp = job[1], job[2], job[3]
+    local claim = CLAIMS .. id
     local holder = redis.call('GET', claim)
-    local ours = holder == ARGV[1] .. ':' .. job[3]
+    local ours = holds(holder, ARGV[1], stamp)
     requeued[number] = ours and 1 or 0
     if not holder and ARGV[2] == '1' then
-        local count = tonumber(redis.call('GET', tries))
-        ours = count == job[3]
-        -- One less: an earlier call, whose answer was lost, has taken this try back.
-        requeued[number] = (ours or not job[5] and count == job[3] - 1) and 1 or 0
+        ours = unclaimed_since(id, stamp)
+        local starts = tonumber(redis.call('GET', TRIES .. id))
+        -- One less: an earlier call, whose answer was lost, has taken this start back.
+        local taken_back = not job[5] and starts == string.match(stamp, '%d+') - 1
+        requeued[number] = (ours or taken_back) and 1 or 0
     end
     if ours then
         redis.call('DEL', claim) -- first, for it is what a full Redis accepts
         if not job[5] then
-            redis.call('DECR', tries)
+            redis.call('DECR', TRIES .. id)
+        end
+        -- Without a holder this may be a repetition, by which the same line would come again.
+        if job[7] ~= '' and (holder or redis.call('LINDEX', ATTEMPTS .. id, -1) ~= job[7]) then
+            log(id, job[7])
         end
         redis.call('PERSIST', PAYLOADS .. id) -- a limit on its start is no limit on a job that has started
-        redis.call('ZADD', queue, 'XX', now + job[4] + (job[6] and 0.5 or 0), id)
-        if redis.call('LLEN', WAKE .. queue) == 0 then
-            redis.call('LPUSH', WAKE .. queue, '1')
+        redis.call('ZADD', queue, 'XX', now + job[4] + (job[6] and 0.75 or 0), id)
+        wake(queue)
+        if job[8] ~= '' and not job[6] then -- a job that lost its worker keeps its place
+            release(job[8], id)
         end
+        waiting[#waiting + 1] = id
     end
 end
+tell('retrying', waiting)
 return requeued

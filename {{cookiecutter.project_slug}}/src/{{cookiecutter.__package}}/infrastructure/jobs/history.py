@@ -1,0 +1,247 @@
+"""Lists of jobs: those that have ended, and those that wait or run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import keys
+from .answers import answering
+from .errors import InvalidQueryError
+from .lookup import live_status, read_claim, read_payload, to_datetime
+from .paging import LOOK, Cursor, Page, SortedSets, Span, check_limit, pick
+from .records import TERMINAL_STATUSES, HistoryRecord, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from .paging import Entry
+    from .pool import TaskPool
+
+#: The parts of a list, in their order.
+LIVE, ENDED = "live", "ended"
+LIVE_STATUSES = frozenset(JobStatus) - TERMINAL_STATUSES
+#: Milliseconds that a lease may last at most, for its job to be found where only running ones are asked for.
+LONGEST_LEASE = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is asked for."""
+
+    statuses: frozenset[JobStatus]
+    task: str | None
+    queue: str | None
+    span: Span
+    limit: int
+
+    @property
+    def parts(self) -> list[str]:
+        live = [LIVE] if self.statuses & LIVE_STATUSES else []
+        return [*live, ENDED] if self.statuses & TERMINAL_STATUSES else live
+
+    def wants(self, record: HistoryRecord) -> bool:
+        """Tell whether a job fits; the time of one that has ended has been looked at before."""
+        return (
+            record.status in self.statuses
+            and self.task in {None, record.task}
+            and self.queue in {None, record.queue}
+            and (record.status in TERMINAL_STATUSES or record.enqueue_time in self.span)
+        )
+
+    def look(self, part: str) -> int:
+        """Give the number of jobs to look at: no more than are given, where all are wanted."""
+        everything = self.task is None and self.queue is None
+        if part == LIVE:
+            everything = everything and self.statuses >= LIVE_STATUSES and self.span == (None, None)
+        return self.limit if everything else LOOK
+
+
+class JobHistory:
+    """The jobs that a Redis knows of."""
+
+    def __init__(self, pool: TaskPool) -> None:
+        self._pool = pool
+        self._sets = SortedSets(pool)
+
+    async def list(
+        self,
+        status: JobStatus | str | Iterable[JobStatus | str] | None = None,
+        *,
+        task: str | None = None,
+        queue: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[HistoryRecord]:
+        """List jobs, a page at a time.
+
+        First come those that have not ended, by when they are due; running ones stand where their leases end. Then come
+        those that have, the latest first.
+
+        A call looks at 1,000 jobs at most. So a page may hold fewer than `limit`, or none, and a cursor all the same:
+        it is the last one when there is no cursor.
+
+        Of the jobs that had ended when the first page was asked for, each is given once, whatever ends meanwhile. A job
+        that has not ended moves: from one page to the next it may be passed over, or be given again, also as one that
+        has ended. Where only running ones are asked for, those of arq's own workers are not found.
+
+        Args:
+            status: one, several, or None for all.
+            task: name of their task.
+            queue: name of their queue.
+            since: no earlier; that is about the end of jobs that have ended, and the enqueueing of all others.
+            until: earlier than that.
+            limit: jobs on one page, 1,000 at most.
+            cursor: of the page before this one, which was asked for with the same filters.
+
+        Raises:
+            InvalidQueryError: an argument makes no sense; the message says which.
+            QueueUnavailable: Redis does not answer.
+        """
+        query = _Query(_statuses(status), task, queue, Span.of(since, until), check_limit(limit))
+        place = Cursor.decode(cursor, query.parts)
+        jobs: tuple[HistoryRecord, ...] = ()
+        async with answering("list of jobs"):
+            for part in query.parts[query.parts.index(place.part) :]:
+                place = place if place.part == part else Cursor(part)
+                if len(jobs) == limit:
+                    return Page(jobs, place.encode())
+                read = self._live if part == LIVE else self._ended
+                found, last = await read(query, place, limit - len(jobs))
+                jobs = (*jobs, *found)
+                if last:
+                    return Page(jobs, Cursor(part, last.score, _job_id(last, part)).encode())
+        return Page(jobs, None)
+
+    async def counts(self) -> dict[JobStatus, int]:
+        """Count the jobs that have ended, by their status, as far as they are kept."""
+        statuses = [status for status in JobStatus if status in TERMINAL_STATUSES]
+        async with answering("number of jobs"), self._pool.pipeline(transaction=False) as pipe:
+            for status in statuses:
+                pipe.zcard(keys.history(status))
+            numbers = await pipe.execute()
+        return dict(zip(statuses, numbers, strict=True))
+
+    async def _ended(self, query: _Query, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
+        statuses = {keys.history(status): status for status in query.statuses & TERMINAL_STATUSES}
+        look = query.look(ENDED)
+        last, first = query.span.bounds
+        after = (place.score, _line_start(place.job_id)) if place.score else None
+        entries = await self._sets.read(list(statuses), look + 1, down=True, first=first, last=last, after=after)
+
+        async def read(part: Sequence[Entry]) -> Sequence[HistoryRecord | None]:
+            records = [_read_line(statuses[entry.key], entry.name) for entry in part]
+            return [record if query.wants(record) else None for record in records]
+
+        return await pick(entries, read, limit=limit, look=look)
+
+    async def _live(self, query: _Query, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
+        async with self._pool.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.smembers(keys.QUEUES)
+            pipe.smembers(keys.PARKED_TASKS)
+            (seconds, microseconds), queues, tasks = await pipe.execute()
+        now = seconds * 1000 + microseconds // 1000
+        look = query.look(LIVE)
+        first, last = _due_between(query.statuses, now)
+        after = (place.score, place.job_id.encode()) if place.score else None
+        names = _queues(query, queues) + _parked(query, tasks)
+        entries = await self._sets.read(names, look + 1, first=first, last=last, after=after)
+
+        async def read(part: Sequence[Entry]) -> Sequence[HistoryRecord | None]:
+            records = await self._read_live(part, now)
+            return [record if record and query.wants(record) else None for record in records]
+
+        return await pick(entries, read, limit=limit, look=look)
+
+    async def _read_live(self, entries: Sequence[Entry], now: int) -> Sequence[HistoryRecord | None]:
+        job_ids = [entry.name.decode() for entry in entries]
+        names = [name(job_id) for job_id in job_ids for name in (keys.job, keys.in_progress, keys.tries, keys.lost)]
+        values = await self._pool.mget(names)
+        return [self._live_record(entry, *values[4 * i : 4 * i + 4], now=now) for i, entry in enumerate(entries)]
+
+    def _live_record(self, entry: Entry, *values: bytes | None, now: int) -> HistoryRecord | None:
+        payload, claim, starts, losses = values
+        if not payload:  # it has ended, or expired
+            return None
+        data = read_payload(self._pool, payload)
+        parked = entry.key.startswith(keys.parked(""))
+        due = float(entry.score)
+        status = live_status(claim, starts, None if parked else due, now=now)
+        worker, start_time = read_claim(claim)
+        return HistoryRecord(
+            job_id=entry.name.decode(),
+            task=data["f"],
+            queue=keys.queue_name(data.get("q") or self._pool.default_queue_name if parked else entry.key),
+            status=status,
+            tries=int(starts or 0) - int(losses or 0),
+            enqueue_time=to_datetime(data["et"]) if data["et"] else None,
+            due_time=to_datetime(int(due)) if status is not JobStatus.RUNNING else None,
+            start_time=start_time,
+            worker=worker,
+        )
+
+
+def _statuses(status: JobStatus | str | Iterable[JobStatus | str] | None) -> frozenset[JobStatus]:
+    if status is None:
+        return frozenset(JobStatus)
+    wanted = [status] if isinstance(status, str) else list(status)
+    for name in wanted:
+        if name not in set(JobStatus):
+            raise InvalidQueryError("status", name, f"give one of {', '.join(JobStatus)}, or several of them")
+    if not wanted:
+        raise InvalidQueryError("status", status, "give one at least; None stands for all")
+    return frozenset(map(JobStatus, wanted))
+
+
+def _due_between(statuses: frozenset[JobStatus], now: int) -> tuple[float, float]:
+    """Give the scores between which jobs of these statuses stand, so that a long queue need not be looked through."""
+    live = statuses & LIVE_STATUSES
+    first = now if live <= {JobStatus.RUNNING, JobStatus.SCHEDULED} else float("-inf")
+    if live == {JobStatus.RUNNING}:
+        return first, now + LONGEST_LEASE
+    return first, now + 1 if live == {JobStatus.PENDING} else float("inf")
+
+
+def _queues(query: _Query, known: Iterable[bytes]) -> list[str]:
+    if query.queue:
+        return [keys.queue(query.queue)]
+    return sorted({keys.queue(), *(key.decode() for key in known)})
+
+
+def _parked(query: _Query, tasks: Iterable[bytes]) -> list[str]:
+    if not query.statuses & {JobStatus.PENDING, JobStatus.RETRYING}:
+        return []
+    return [keys.parked(task.decode()) for task in tasks if query.task in {None, task.decode()}]
+
+
+def _job_id(entry: Entry, part: str) -> str:
+    return entry.name.decode() if part == LIVE else str(msgspec.json.decode(entry.name)[0])
+
+
+def _line_start(job_id: str) -> bytes:
+    """Give how the line of a job begins: it stands before that line, and after those of the jobs before."""
+    return msgspec.json.encode([job_id])[:-1] + b","
+
+
+def _read_line(status: JobStatus, line: bytes) -> HistoryRecord:
+    """Read what `outcomes.history_line` wrote."""
+    fields: list[Any] = msgspec.json.decode(line)
+    job_id, task, queue, tries, enqueued, started, finished, worker, error = fields
+    return HistoryRecord(
+        job_id=job_id,
+        task=task,
+        queue=queue,
+        status=status,
+        tries=tries,
+        enqueue_time=to_datetime(enqueued) if enqueued else None,
+        start_time=to_datetime(started) if worker else None,
+        finish_time=to_datetime(finished),
+        worker=worker,
+        error=error,
+    )

@@ -1,0 +1,151 @@
+"""A worker's sign of life: a record of its own, and the key that `arq --check` reads; both expire by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from .. import keys
+from ..records import WorkerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from redis.asyncio import Redis
+
+    from ..worker import Worker
+
+logger = logging.getLogger("arq.worker")
+
+#: Seconds that signing off may take.
+PATIENCE = 1.0
+
+
+def new_worker_id() -> str:
+    """Give an id that no other worker has: host, process, and a random part for workers of one process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def release() -> str:
+    """Give the version of the project that this package belongs to."""
+    try:
+        return version(str(__package__).partition(".")[0])
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Presence:
+    """What one worker tells of itself."""
+
+    def __init__(
+        self, worker_id: str, queue_key: str, *, queues: Sequence[str], health_key: str, lifetime: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            worker_id: from `new_worker_id`.
+            queue_key: the worker's first queue, whose workers share the health key.
+            queues: names of all the queues that it serves.
+            health_key: the key that `arq --check` reads.
+            lifetime: seconds after which a sign of life expires.
+        """
+        self.record = WorkerRecord(
+            worker_id=worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=time.time(),
+            queues=list(queues),
+            version=release(),
+        )
+        self._worker_key = keys.worker(worker_id)
+        self._workers_key = keys.workers(queue_key)
+        self._health_key = health_key
+        self._lifetime_ms = round(lifetime * 1000)
+        self._told = float("-inf")
+
+    async def tell(self, worker: Worker) -> tuple[bool, str]:
+        """Write the worker's record and arq's line of health.
+
+        Returns:
+            Whether the counts have changed since the last time, and the line.
+        """
+        client = worker.pool
+        record = replace(
+            self.record,
+            running=len(worker.tasks),
+            complete=worker.jobs_complete,
+            failed=worker.jobs_failed,
+            retried=worker.jobs_retried,
+            lost=worker.jobs_lost,
+            queued=sum([await client.zcard(queue) for queue in worker.queues]),
+        )
+        changed = self._told > 0 and record != self.record
+        self.record = replace(record, seen=time.time())
+        line = (
+            f"{datetime.now():%b-%d %H:%M:%S} j_complete={record.complete} j_failed={record.failed} "  # noqa: DTZ005
+            f"j_retried={record.retried} j_ongoing={record.running} queued={record.queued}"
+        )
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.psetex(self._health_key, self._lifetime_ms, line)
+            pipe.psetex(self._worker_key, self._lifetime_ms, msgspec.json.encode(asdict(self.record)))
+            pipe.zadd(self._workers_key, self._expiry())
+            try:
+                await pipe.execute()
+            except OutOfMemoryError as error:
+                logger.warning("Redis is full: %s", error)
+                await self.prolong(client)
+        self._told = time.monotonic()
+        return changed, line
+
+    async def prolong(self, client: Redis) -> None:
+        """Keep the last sign of life while the event loop is too busy to give another."""
+        if time.monotonic() - self._told < self._lifetime_ms / 1000 - 1:
+            return
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.pexpire(self._health_key, self._lifetime_ms)
+            pipe.pexpire(self._worker_key, self._lifetime_ms)
+            pipe.zadd(self._workers_key, self._expiry(), xx=True)
+            await pipe.execute(raise_on_error=False)  # a full Redis refuses the last
+
+    async def withdraw(self, client: Redis) -> None:
+        """Take this worker's record away."""
+        self._told = float("inf")
+        with _gone_on_its_own():
+            async with asyncio.timeout(PATIENCE), client.pipeline(transaction=False) as pipe:
+                pipe.delete(self._worker_key)
+                pipe.zrem(self._workers_key, self.record.worker_id)
+                await pipe.execute()
+
+    async def last_one_out(self, client: Redis) -> None:
+        """Take the shared sign of life away, unless another worker of the queue lives."""
+        with _gone_on_its_own():
+            async with asyncio.timeout(PATIENCE), client.pipeline(transaction=True) as pipe:
+                pipe.zremrangebyscore(self._workers_key, "-inf", time.time() * 1000)
+                pipe.zcard(self._workers_key)
+                _, others = await pipe.execute()
+                if not others:
+                    await client.delete(self._health_key)
+
+    def _expiry(self) -> dict[str, float]:
+        return {self.record.worker_id: time.time() * 1000 + self._lifetime_ms}
+
+
+@contextmanager
+def _gone_on_its_own() -> Iterator[None]:
+    """Pass over a Redis that does not answer: every sign of life expires."""
+    try:
+        yield
+    except (RedisError, OSError) as error:  # OSError includes the timeout
+        logger.debug("not signed off, Redis does not answer: %s", error)

@@ -1,0 +1,82 @@
+-- What several scripts do.
+
+local KEPT = 604800000 -- ms for which it is known what an expired job was: a week
+
+-- Tells whether the claim is the caller's: of this worker (token), for this start of the job (stamp).
+local function holds(claim, token, stamp)
+    return claim == token .. ':' .. stamp
+end
+
+-- Every claim counts a start, so an unchanged number says that nobody has claimed the job since.
+local function unclaimed_since(id, stamp)
+    local starts = redis.call('GET', TRIES .. id)
+    return starts and string.match(stamp, '%d+') == starts
+end
+
+-- Tells those who listen that these jobs are in this state now.
+local function tell(status, ids)
+    if #ids > 0 and redis.call('PUBSUB', 'NUMSUB', EVENTS)[2] > 0 then
+        redis.call('PUBLISH', EVENTS, cjson.encode({ [status] = ids }))
+    end
+end
+
+-- Remembers how a start of the job ended that was not its last; only the latest hundred are kept.
+local function log(id, entry)
+    redis.call('RPUSH', ATTEMPTS .. id, entry)
+    redis.call('LTRIM', ATTEMPTS .. id, -100, -1)
+    redis.call('PEXPIRE', ATTEMPTS .. id, 2592000000) -- 30 days
+end
+
+-- Keeps what is known of a job that has failed, and how its starts ended, apart from its result and its id.
+local function bury(id, result, time)
+    local attempts = redis.call('LRANGE', ATTEMPTS .. id, 0, -1)
+    redis.call('DEL', DEAD_ATTEMPTS .. id)
+    if #attempts > 0 then
+        redis.call('RPUSH', DEAD_ATTEMPTS .. id, unpack(attempts))
+    end
+    redis.call('SET', DEAD_LETTERS .. id, result)
+    redis.call('ZADD', DEAD, time, id)
+end
+
+-- Forgets a dead letter.
+local function unbury(id)
+    redis.call('DEL', DEAD_LETTERS .. id, DEAD_ATTEMPTS .. id)
+    redis.call('ZREM', DEAD, id)
+end
+
+-- Keeps what is known of earlier starts for so many ms; 0: for ever, -1: not at all.
+local function keep_attempts(id, ms)
+    if ms > 0 then
+        redis.call('PEXPIRE', ATTEMPTS .. id, ms)
+    elseif ms == 0 then
+        redis.call('PERSIST', ATTEMPTS .. id)
+    else
+        redis.call('DEL', ATTEMPTS .. id)
+    end
+end
+
+-- Wakes a worker; one token is enough: whoever takes it leaves another when there is more to do.
+local function wake(queue)
+    if redis.call('LLEN', WAKE .. queue) == 0 then
+        redis.call('LPUSH', WAKE .. queue, '1')
+    end
+end
+
+-- Gives the job that has this lock, see enqueue.lua; false: none has; a table: Redis refuses to tell.
+local function holder_of(lock)
+    local id = redis.pcall('GET', lock[1])
+    if not id or type(id) == 'table' or lock[2] == 'period' or lock[2] == 'key' then
+        return id
+    end
+    local pending = lock[2] == 'unfinished' or tonumber(redis.call('GET', TRIES .. id) or 0) == 0
+    return pending and redis.call('EXISTS', PAYLOADS .. id) == 1 and id
+end
+
+-- Stores a value for so many ms; 0: for ever.
+local function keep(key, value, ms)
+    if ms > 0 then
+        redis.call('SET', key, value, 'PX', ms)
+    else
+        redis.call('SET', key, value)
+    end
+end

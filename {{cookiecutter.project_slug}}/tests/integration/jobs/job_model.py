@@ -123,6 +123,8 @@ class Hold:
     losses: int
     #: See `claims.Claim`; `in time`: it had to start, and has.
     special: str
+    #: Whether its worker has heard that it is to be ended.
+    aborting: bool = False
     #: What has become of it, once that is known.
     outcome: Ending | Back | None = None
 
@@ -130,7 +132,7 @@ class Hold:
     def lapsed(self) -> bool:
         return self.special == "lapsed"
 
-    def comes_to(self, doing: Doing, *, knows_task: bool, aborting: bool) -> Ending | Back:  # noqa: PLR0911 - one for each way
+    def comes_to(self, doing: Doing, *, knows_task: bool) -> Ending | Back:
         """Tell what is to be recorded when the task does this."""
         job, task = self.job, TASKS[self.job.task]
         tries, kept = self.attempt - self.losses, task.keeps_result or not knows_task
@@ -147,15 +149,18 @@ class Hold:
         if not knows_task:
             return Back(counts=False, later=True)
         last = tries >= task.max_tries
-        if doing is Doing.CANCELLED and aborting:
-            return Ending(JobStatus.CANCELLED, tries, running=True, keeps_result=kept)
         if doing in {Doing.CANCELLED, Doing.STOPPED}:
             stopped = doing is Doing.STOPPED
-            return Back(counts=not stopped, mark=SUSPECT if stopped and self.lapsed else PLAIN, log="handed_back")
-        if doing in {Doing.ASK, Doing.ASK_LATER} and not last:
-            return Back(later=doing is Doing.ASK_LATER, log="retry")
-        if doing is Doing.FAIL and not last:
-            return Back(log="failed")
+            back = Back(counts=not stopped, mark=SUSPECT if stopped and self.lapsed else PLAIN, log="handed_back")
+        elif doing in {Doing.ASK, Doing.ASK_LATER} and not last:
+            back = Back(later=doing is Doing.ASK_LATER, log="retry")
+        elif doing is Doing.FAIL and not last:
+            back = Back(log="failed")
+        else:
+            back = None
+        if back:
+            ended = Ending(JobStatus.CANCELLED, tries, running=True, keeps_result=kept)
+            return ended if self.aborting else back
         if doing is Doing.SUCCEED or (doing is Doing.UNSTORABLE and not kept):
             return Ending(JobStatus.SUCCESS, tries, running=True, keeps_result=kept)
         return Ending(JobStatus.FAILED, tries, FailureCause.EXCEPTION, running=True, keeps_result=kept)
@@ -280,8 +285,9 @@ class Model:
 
     def renew(self, hold: Hold, *, away: bool) -> bool:
         """Prolong a lease; False if it is lost."""
-        if self._is_ours(hold, away=away):
-            hold.job.holder, hold.job.mark, hold.job.due = hold.holder, LEASED, False
+        job = hold.job
+        if self._is_held(hold) or (away and self._has_lapsed_for(hold)):
+            job.holder, job.due = hold.holder, False
             return True
         return False
 
@@ -292,14 +298,20 @@ class Model:
         assert hold.outcome
         return self._put_back(hold, hold.outcome, away=away)
 
-    def _is_ours(self, hold: Hold, *, away: bool) -> bool:
+    def _is_held(self, hold: Hold) -> bool:
+        return self.live.get(hold.job.job_id) is hold.job and hold.job.holder == hold.holder
+
+    def _is_free_since(self, hold: Hold) -> bool:
+        """Tell whether nobody has the job, and nobody has claimed it since this one did."""
         job = hold.job
-        if self.live.get(job.job_id) is not job:
-            return False
-        return job.holder == hold.holder or (away and not job.holder and job.starts == hold.attempt)
+        return self.live.get(job.job_id) is job and not job.holder and job.starts == hold.attempt
+
+    def _has_lapsed_for(self, hold: Hold) -> bool:
+        """Tell whether the job is still as the lapse of this lease has left it."""
+        return self._is_free_since(hold) and hold.job.mark == LEASED
 
     def _end(self, hold: Hold, ending: Ending, *, away: bool) -> bool:
-        if self._is_ours(hold, away=away):
+        if self._is_held(hold) or (away and self._is_free_since(hold)):
             self._finish(hold.job, ending, hold)
             return True
         now = self.live.get(hold.job.job_id)
@@ -311,15 +323,16 @@ class Model:
 
     def _put_back(self, hold: Hold, back: Back, *, away: bool) -> bool:
         job = hold.job
-        if self._is_ours(hold, away=away):
-            repeated = not job.holder and job.attempts[-1:] == [back.log]
+        if self._is_held(hold) or (away and self._has_lapsed_for(hold)):
             job.holder, job.due, job.mark = None, not back.later, back.mark
             job.starts = hold.attempt - (not back.counts)
-            if back.log and not repeated:
+            if back.log:
                 job.attempts.append(back.log)
             self.awake.add(job.queue)
             return True
-        return away and not job.holder and not back.counts and job.starts == hold.attempt - 1
+        # Again, the answer may have been lost.
+        now = self.live.get(job.job_id)
+        return away and now is not None and not now.holder and now.starts == hold.attempt - (not back.counts)
 
     def cancel(self, job_id: str, *, terminate: bool) -> bool:
         """End a job that waits; leave the wish with one that runs."""

@@ -10,10 +10,8 @@ import asyncio
 import json
 import logging
 import os
-from collections import Counter
 from datetime import timedelta
 from functools import partial, wraps
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -308,7 +306,7 @@ class JobMachine(RuleBasedStateMachine):
         """A task runs to its end; what came of it is not recorded yet."""
         process, hold = chosen(self._running(), number)
         job_id, worker, knows_task = hold.job.job_id, process.worker, hold.job.task in process.names
-        hold.outcome = hold.comes_to(doing, knows_task=knows_task, aborting=job_id in worker.aborting_tasks)
+        hold.outcome = hold.comes_to(doing, knows_task=knows_task)
         worker.ctx["doing"], worker.stopping = doing, doing is Doing.STOPPED
         outcome = await Attempt(worker, process.holds[hold]).run()
         assert outcome
@@ -342,10 +340,12 @@ class JobMachine(RuleBasedStateMachine):
     async def record(self, *, number: int, away: bool, unanswered: bool) -> None:
         """What came of jobs is recorded, all at once; a worker that did not get the answer says it again."""
         process = chosen([process for process in self.processes if process.outcomes], number)
-        holds = sorted(process.outcomes, key=lambda hold: isinstance(hold.outcome, Back))  # ends come first
+        # Ends come first, and those of one call are in the order of their ids.
+        holds = sorted(process.outcomes, key=lambda hold: (isinstance(hold.outcome, Back), hold.job.job_id))
         for lost_lease_counts in [away, True][: 1 + unanswered]:
             expected = {hold: self.model.record(hold, away=lost_lease_counts) for hold in holds}
             assert await process.record(away=lost_lease_counts) == expected
+            await self._tick()
         process.forget()
 
     @precondition(lambda self: any(process.holds for process in self.processes))
@@ -364,11 +364,12 @@ class JobMachine(RuleBasedStateMachine):
         """A worker hears that somebody wants jobs of its to be ended."""
         process = self.processes[number]
         mine = {hold.job.job_id for hold in process.holds if not hold.outcome}
-        expected = {job_id for job_id in mine if job_id in self.model.live and self.model.live[job_id].wished}
-        assert await take_aborts(self.pool, mine) == expected
-        process.worker.aborting_tasks |= expected
-        for job_id in expected:
+        wished = {job_id for job_id in mine if job_id in self.model.live and self.model.live[job_id].wished}
+        assert await take_aborts(self.pool, mine) == wished
+        process.worker.aborting_tasks |= wished
+        for job_id in wished:
             self.model.live[job_id].wished = False
+            process.leases[job_id].aborting = True
 
     @precondition(lambda self: any(process.holds for process in self.processes))
     @rule(number=PICK)
@@ -462,12 +463,8 @@ class JobMachine(RuleBasedStateMachine):
     async def _ends_are_kept(self) -> None:
         """The history has every end once, in their order; the dead letters are the jobs that failed."""
         for status, ends in self.model.history.items():
-            lines = await self.pool.zrange(keys.history(status), 0, -1, withscores=True)
-            assert len(lines) == len(ends)
-            rest = iter(ends)
-            for _, group in groupby(lines, key=lambda line: line[1]):  # those of the same ms are in any order
-                found = Counter((line[0], line[1], line[3]) for line in (json.loads(text) for text, _ in group))
-                assert found == Counter(next(rest) for _ in range(found.total()))
+            lines = map(json.loads, await self.pool.zrange(keys.history(status), 0, -1))
+            assert [(line[0], line[1], line[3]) for line in lines] == ends
         page = await self.letters.list()
         letters = {letter.job_id: Told.of(letter) for letter in page.jobs}
         assert letters == {job_id: ended.told() for job_id, ended in self.model.dead.items()}

@@ -201,10 +201,9 @@ class Attempt:
             logs.lease_lost(self)
             return None
         cancelled = isinstance(error, asyncio.CancelledError)
-        if cancelled and claim.job_id in worker.aborting_tasks:
-            worker.aborting_tasks.discard(claim.job_id)
+        if claim.job_id in worker.aborting_tasks:  # also where the task has made another error of it
             logs.cancelled(self)
-            return self._cancelled(error)
+            return self._cancelled(error if cancelled else asyncio.CancelledError())
         if not worker.retry_jobs:
             return await self._raised(error)
         if isinstance(error, Retry):

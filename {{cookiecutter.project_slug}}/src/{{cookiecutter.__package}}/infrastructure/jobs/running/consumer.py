@@ -245,6 +245,7 @@ class Consumer:
             outcome = Return(claim, delay=AGAIN)
         if worker.tasks.get(claim.job_id) is asyncio.current_task():
             del worker.tasks[claim.job_id]
+            worker.aborting_tasks.discard(claim.job_id)  # whatever became of the wish, it was for this run
         self._suspects.ended(claim)
         self._slot_freed.set()
         if worker.burst:

@@ -15,7 +15,7 @@ for _, job in ipairs(cmsgpack.unpack(ARGV[4])) do
             redis.call('PEXPIRE', claim, ARGV[2]) -- first, for it is what a full Redis accepts
             redis.call('ZADD', queue, 'XX', lease_end, id)
         end
-    elseif not holder and ARGV[3] == '1' and unclaimed_since(id, stamp) then
+    elseif not holder and ARGV[3] == '1' and lapsed_since(queue, id, stamp) then
         redis.call('DEL', claim) -- likewise: it is not there
         redis.call('ZADD', queue, 'XX', lease_end, id)
         redis.call('SET', claim, ARGV[1] .. ':' .. stamp, 'PX', ARGV[2])

@@ -15,19 +15,17 @@ for number, job in ipairs(cmsgpack.unpack(ARGV[3])) do
     local ours = holds(holder, ARGV[1], stamp)
     requeued[number] = ours and 1 or 0
     if not holder and ARGV[2] == '1' then
-        ours = unclaimed_since(id, stamp)
-        local starts = tonumber(redis.call('GET', TRIES .. id))
-        -- One less: an earlier call, whose answer was lost, has taken this start back.
-        local taken_back = not job[5] and starts == string.match(stamp, '%d+') - 1
-        requeued[number] = (ours or taken_back) and 1 or 0
+        ours = lapsed_since(queue, id, stamp)
+        -- Or it was put back by an earlier call, whose answer was lost; if that start did not count, it is taken back.
+        local starts = string.match(stamp, '%d+') - (job[5] and 0 or 1)
+        requeued[number] = (ours or tonumber(redis.call('GET', TRIES .. id)) == starts) and 1 or 0
     end
     if ours then
         redis.call('DEL', claim) -- first, for it is what a full Redis accepts
         if not job[5] then
             redis.call('DECR', TRIES .. id)
         end
-        -- Without a holder this may be a repetition, by which the same line would come again.
-        if job[7] ~= '' and (holder or redis.call('LINDEX', ATTEMPTS .. id, -1) ~= job[7]) then
+        if job[7] ~= '' then
             log(id, job[7])
         end
         redis.call('PERSIST', PAYLOADS .. id) -- a limit on its start is no limit on a job that has started

@@ -13,6 +13,12 @@ local function unclaimed_since(id, stamp)
     return starts and string.match(stamp, '%d+') == starts
 end
 
+-- Tells whether the lease of this start has lapsed, and nobody has claimed the job since, nor put it back: its score is
+-- still the end of a lease.
+local function lapsed_since(queue, id, stamp)
+    return unclaimed_since(id, stamp) and string.match(redis.call('ZSCORE', queue, id) or '', '%.5$')
+end
+
 -- Tells those who listen that these jobs are in this state now.
 local function tell(status, ids)
     if #ids > 0 and redis.call('PUBSUB', 'NUMSUB', EVENTS)[2] > 0 then

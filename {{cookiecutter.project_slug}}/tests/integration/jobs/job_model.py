@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from {{ cookiecutter.__package }}.infrastructure.jobs import FailureCause, JobStatus, keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from {{ cookiecutter.__package }}.infrastructure.jobs import JobRecord
 
@@ -297,6 +297,14 @@ class Model:
             return self._end(hold, hold.outcome, away=away)
         assert hold.outcome
         return self._put_back(hold, hold.outcome, away=away)
+
+    def have_namesakes(self, holds: Iterable[Hold]) -> bool:
+        """Tell whether the id of one of these jobs is another job's by now.
+
+        Where a lapse is forgiven, it is the number of the start that counts, and a namesake may have come to the same:
+        whoever has been away for so long might be taken for its worker, if that has lost its lease as well.
+        """
+        return any(self.live.get(hold.job.job_id, hold.job) is not hold.job for hold in holds)
 
     def _is_held(self, hold: Hold) -> bool:
         return self.live.get(hold.job.job_id) is hold.job and hold.job.holder == hold.holder

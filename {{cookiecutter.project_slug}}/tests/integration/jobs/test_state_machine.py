@@ -342,9 +342,10 @@ class JobMachine(RuleBasedStateMachine):
         process = chosen([process for process in self.processes if process.outcomes], number)
         # Ends come first, and those of one call are in the order of their ids.
         holds = sorted(process.outcomes, key=lambda hold: (isinstance(hold.outcome, Back), hold.job.job_id))
-        for lost_lease_counts in [away, True][: 1 + unanswered]:
-            expected = {hold: self.model.record(hold, away=lost_lease_counts) for hold in holds}
-            assert await process.record(away=lost_lease_counts) == expected
+        for lapse_is_forgiven in [away, True][: 1 + unanswered]:
+            forgiven = lapse_is_forgiven and not self.model.have_namesakes(holds)
+            expected = {hold: self.model.record(hold, away=forgiven) for hold in holds}
+            assert await process.record(away=forgiven) == expected
             await self._tick()
         process.forget()
 
@@ -354,6 +355,7 @@ class JobMachine(RuleBasedStateMachine):
     async def renew(self, *, number: int, away: bool) -> None:
         """A worker prolongs its leases, and finds which it has lost; its tasks do not know yet."""
         process = chosen([process for process in self.processes if process.holds], number)
+        away = away and not self.model.have_namesakes(process.holds)
         lost = {hold for hold in process.leases.values() if not self.model.renew(hold, away=away)}
         assert await process.renew(away=away) == lost
 

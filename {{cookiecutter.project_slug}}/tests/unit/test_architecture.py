@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+# {% if cookiecutter.cache_backend != "none" %}
+import subprocess
+import sys
+# {% endif %}
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -89,3 +93,14 @@ def test_slices_are_brought_in_by_the_composition_alone() -> None:
     for name in SLICES - {"accounts"}:
         others = {module for module in MODULES if not inside({module}, name)} - COMPOSITION
         assert offences(others, name) == {}
+# {% if cookiecutter.cache_backend != "none" %}
+
+
+def test_a_health_check_loads_little() -> None:
+    """`worker-check` runs every few seconds: it loads neither the database nor the web framework."""
+    loads = f"import sys, {package.__name__}.{ENGINE}.health, {package.__name__}.infrastructure.settings"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{loads}; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not {"sqlalchemy", "fastapi"} & set(done.stdout.split())
+# {% endif %}

@@ -1,18 +1,23 @@
-"""Look jobs up over HTTP."""
+"""What routes need to do with jobs, and looking them up over HTTP."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from ..infrastructure.jobs import JobStatus, keys
-from ..infrastructure.tasks import find_job, get_task_pool
+from ..infrastructure.jobs import JobManager, JobStatus, QueueBackend, QueueFull, Queues, keys
+from ..infrastructure.tasks import find_job, get_job_manager, get_queue, get_task_pool
 from .problems import Problem, problem_response, problem_responses
+
+#: What enqueues, schedules, combines and controls jobs.
+Jobs = Annotated[JobManager, Depends(get_job_manager)]
+#: What the manager stands on.
+Queue = Annotated[QueueBackend, Depends(get_queue)]
 
 #: Seconds after which a caller may try again when the queue does not answer.
 RETRY_AFTER = 5
@@ -69,10 +74,11 @@ async def read_job(job_id: str) -> JobRead:
 
 
 async def queue_unavailable(request: Request, error: Exception) -> Response:
-    """Answer a request that needs the queue while Redis does not answer."""
-    logger.warning("the queue does not answer", path=request.url.path, error=str(error))
+    """Answer a request that needs the queue while Redis does not answer, or the queue is full."""
+    problem = "is full" if isinstance(error, QueueFull) else "does not answer"
+    logger.warning("not queued", path=request.url.path, error=str(error))
     headers = {"Retry-After": str(RETRY_AFTER)}
-    return problem_response(request, 503, "the queue does not answer; try again later", headers=headers)
+    return problem_response(request, 503, f"the queue {problem}; try again later", headers=headers)
 
 
 async def check_redis() -> dict[str, Any]:
@@ -90,5 +96,5 @@ async def check_worker() -> dict[str, Any]:
 
 
 async def check_queue() -> dict[str, Any]:
-    """Count the jobs that wait or run; for the health check."""
-    return {"depth": await (await get_task_pool()).zcard(keys.queue())}
+    """Count the jobs that wait or run, in all queues; for the health check."""
+    return {"depth": await Queues(await get_task_pool()).total()}

@@ -14,8 +14,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # {% if cookiecutter.cache_backend != "none" %}
 from .jobs.connections import RedisSettings, parse_redis_url
+from .jobs.errors import InvalidJobError
 from .jobs.fallback import Fallback
+from .jobs.keys import queue
 from .jobs.retention import Retention
+from .jobs.running.served import ServedQueues, parse_queues
 
 # {% endif %}
 DEFAULT_SECRET_KEY = "change-me"  # noqa: S105 - the value that production refuses
@@ -101,6 +104,8 @@ class JobSettings(_Group):
 
     #: Bytes that a job may take in Redis; beyond it enqueueing is refused.
     max_payload: int = Field(default=524_288, gt=0)
+    #: Jobs that a queue may hold; beyond it enqueueing is refused; 0: any number.
+    max_queue_length: int = Field(default=0, ge=0)
     #: What becomes of a job that is enqueued while Redis is away.
     fallback: Fallback = Fallback.INLINE
     #: Show the arguments and results of jobs in the log, except for those whose names say that they are secret.
@@ -120,6 +125,28 @@ class JobSettings(_Group):
             dead_letters=self.dead_letters,
             dead_letters_age=timedelta(days=self.dead_letters_days),
         )
+
+
+class WorkerProcessSettings(_Group):
+    """One process of a worker; what is the same for all of them is in `WorkerSettings` of the front door."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKER_")
+
+    #: The queues that it serves, `*` for all others; `emails=5` keeps five of its slots free for that queue.
+    queues: str = "*"
+
+    @field_validator("queues")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            parse_queues(value)
+        except InvalidJobError as error:
+            raise ValueError(f"cannot be read: {error}") from None
+        return value
+
+    def first_queue(self) -> str:
+        """Give the key of the queue that it serves first, whose workers share a sign of life."""
+        return ServedQueues(self.queues, first=queue()).keys[0]
 
 
 class SessionSettings(_Group):
@@ -160,6 +187,7 @@ class Settings(_Group):
     # {% if cookiecutter.cache_backend != "none" %}
     redis: CacheSettings = Field(default_factory=CacheSettings)
     jobs: JobSettings = Field(default_factory=JobSettings)
+    worker: WorkerProcessSettings = Field(default_factory=WorkerProcessSettings)
     session: SessionSettings = Field(default_factory=SessionSettings)
     # {% endif %}
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
-
-from arq.worker import create_worker
+from typing import TYPE_CHECKING, Any
 
 from ..accounts.tasks import send_welcome_email
 # {% if cookiecutter.cache_backend == "falkordb" %}
@@ -29,12 +27,24 @@ from .database import Base, close_database, get_engine
 # {% if cookiecutter.cache_backend == "falkordb" %}
 from .graph import close_graph
 # {% endif %}
-from .jobs import RedisSettings, TaskPool, TaskRegistry, close_client, cron, logs
-from .jobs.circuit import Circuit
+from .jobs import (
+    ArqQueueBackend,
+    JobManager,
+    RedisSettings,
+    Schedule,
+    TaskPool,
+    TaskRegistry,
+    close_client,
+    cron,
+    enqueue,
+    enqueue_delayed,
+    enqueue_in,
+    logs,
+)
+from .jobs.backends import set_worker_settings
+from .jobs.enqueueing import set_enqueuer
 from .jobs.fallback import Dispatcher
-from .jobs.outbox import Outbox, outbox_table
-from .jobs.relay import Relay
-from .jobs.task import set_enqueuer
+from .jobs.outbox import outbox_table
 from .logging import configure_logging
 from .settings import get_settings
 
@@ -43,7 +53,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from .jobs import Worker
+    from .jobs import JobPriority, QueueBackend, Worker
+    from .jobs.outbox import Outbox
     from .jobs.policy import Unique
     from .jobs.records import JobRecord
     from .jobs.registry import TaskFunction
@@ -112,13 +123,20 @@ class WorkerSettings:
     cron_jobs = [
         cron(cleanup_expired_sessions, hour=3, minute=0),
     ]
+    schedules = [  # in UTC, unless one says `timezone=`
+        # Stands in until there is a task that makes the report; memberships that expire will stand here, too.
+        Schedule(example_task, "daily-report", cron="0 9 * * *", kwargs={"message": "Nothing to report yet."}),
+        Schedule(cleanup_expired_sessions, "weekly-cleanup", cron="0 0 * * SUN"),
+    ]
     services = [relay_outbox]
     on_startup = startup
     on_shutdown = shutdown
+    queues = get_settings().worker.queues
     redis_settings = get_redis_settings()
     allow_eviction = get_settings().redis.allow_eviction
     allow_no_persistence = get_settings().redis.allow_no_persistence
     max_payload = get_settings().jobs.max_payload
+    max_queue_length = get_settings().jobs.max_queue_length
     log_arguments = log_results = get_settings().jobs.log_arguments
     retention = get_settings().jobs.retention()
     max_jobs = 10  # concurrent jobs per worker
@@ -150,18 +168,14 @@ def get_dispatcher() -> Dispatcher:
     loop = asyncio.get_running_loop()
     if loop not in _dispatchers:
         settings = get_settings().jobs
-        circuit = Circuit()
-        pool = TaskPool.from_settings(
-            get_redis_settings(), max_payload=settings.max_payload, registry=get_task_registry()
-        )
-        _dispatchers[loop] = Dispatcher(
+        limits = {"max_payload": settings.max_payload, "max_queue_length": settings.max_queue_length}
+        pool = TaskPool.from_settings(get_redis_settings(), registry=get_task_registry(), **limits)
+        _dispatchers[loop] = Dispatcher.of(
             pool,
-            Outbox(Relay(JOB_OUTBOX, engine=get_engine, pool=pool, circuit=circuit)),
-            circuit=circuit,
+            JOB_OUTBOX,
+            engine=get_engine,
             fallback=settings.fallback,
-            worker=lambda: cast(
-                "Worker", create_worker(dict(vars(WorkerSettings)), redis_pool=pool, handle_signals=False)
-            ),
+            worker_settings=WorkerSettings,
         )
     return _dispatchers[loop]
 
@@ -174,6 +188,17 @@ async def get_task_pool() -> TaskPool:
 def get_outbox() -> Outbox:
     """Give the jobs that wait in the database."""
     return get_dispatcher().outbox
+
+
+async def get_queue() -> QueueBackend:
+    """Give what keeps the jobs and takes new ones, as a `JobManager` wants it."""
+    dispatcher = get_dispatcher()
+    return ArqQueueBackend(dispatcher.pool, dispatcher=dispatcher)
+
+
+async def get_job_manager() -> JobManager:
+    """Give what enqueues, schedules, combines and controls jobs."""
+    return JobManager(await get_queue())
 
 
 async def close_task_pool() -> None:
@@ -189,6 +214,7 @@ async def enqueue_task(
     *args: Any,
     _job_id: str | None = None,
     _queue: str | None = None,
+    _priority: JobPriority | None = None,
     _defer_by: float | timedelta | None = None,
     _defer_until: datetime | None = None,
     _expires: float | timedelta | None = None,
@@ -206,7 +232,8 @@ async def enqueue_task(
         task: a task's name, its dotted import path, or the task itself.
         args: positional arguments of the task, after the context.
         _job_id: an id of your own; None is returned while a job with it waits, runs, or has its result kept.
-        _queue: the queue; by default the task's own, or `default`, which workers serve unless told otherwise.
+        _queue: the queue; by default the task's own, or `default`.
+        _priority: how urgent it is; by default as the task says, or NORMAL.
         _defer_by: seconds, or a timedelta, to wait before running it.
         _defer_until: when to run it.
         _expires: seconds, or a timedelta, after which a job that has not started is dropped; by default never.
@@ -219,6 +246,7 @@ async def enqueue_task(
     Raises:
         UnknownTaskError: no such task; the message suggests near misses.
         InvalidJobError: the arguments do not fit the task, or an option does not exist.
+        InvalidPolicyError: there is no such priority.
         UnserializableError: an argument cannot be stored.
         PayloadTooLargeError: the arguments are larger than JOBS_MAX_PAYLOAD.
         QueueUnavailable: Redis does not answer, and the job is nowhere else.
@@ -233,6 +261,7 @@ async def enqueue_task(
         kwargs,
         job_id=_job_id,
         queue=_queue,
+        priority=_priority,
         defer_by=_defer_by,
         defer_until=_defer_until,
         expires=_expires,
@@ -246,28 +275,32 @@ async def enqueue_task(
 
 
 async def find_job(job_id: str) -> JobRecord | None:
-    """Read all that is known of a job, also of one that is in the outbox still.
+    """Read all that is known of a job, also of one that is in the outbox still, or of a workflow as a whole.
 
     Raises:
         QueueUnavailable: Redis does not answer.
     """
-    pool = await get_task_pool()
-    # Once more at the end: it may have been on its way from the one to the other.
-    return await pool.record(job_id) or await get_outbox().find(job_id) or await pool.record(job_id)
+    return await (await get_job_manager()).get_status(job_id)
 
 
 set_enqueuer(enqueue_task)
+set_worker_settings(WorkerSettings)
 
 __all__ = [
     "JOB_OUTBOX",
     "WorkerSettings",
     "cleanup_expired_sessions",
     "close_task_pool",
+    "enqueue",
+    "enqueue_delayed",
+    "enqueue_in",
     "enqueue_task",
     "example_task",
     "find_job",
     "get_dispatcher",
+    "get_job_manager",
     "get_outbox",
+    "get_queue",
     "get_redis_settings",
     "get_task_pool",
     "get_task_registry",

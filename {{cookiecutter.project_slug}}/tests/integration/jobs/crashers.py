@@ -59,6 +59,11 @@ async def dies(ctx: dict[str, Any]) -> None:
     os._exit(1)
 
 
+async def counts(ctx: dict[str, Any], results: list[Any]) -> int:
+    note(ctx)
+    return len(results)
+
+
 async def startup(_ctx: dict[str, Any]) -> None:
     print("up")  # noqa: T201 - the tests read it
     logging.getLogger("arq").setLevel(os.environ.get("LOG", "INFO"))
@@ -68,7 +73,7 @@ async def shutdown(_ctx: dict[str, Any]) -> None:
     print("on_shutdown has run")  # noqa: T201 - the tests read it
 
 
-TASKS = {task.__name__: task for task in (naps, waits, blocks, sleeps, dies)}
+TASKS = {task.__name__: task for task in (naps, waits, blocks, sleeps, dies, counts)}
 OWN: dict[str, Any] = json.loads(os.environ.get("WORKER", "{}"))
 SETTINGS: dict[str, Any] = {
     "redis_settings": parse_redis_url(os.environ.get("REDIS_URL", "redis://")),

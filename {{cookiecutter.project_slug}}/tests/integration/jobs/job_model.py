@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import FailureCause, JobStatus, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import FailureCause, JobPriority, JobStatus, keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,12 +24,13 @@ class TaskModel(NamedTuple):
     old: bool = True
 
 
-MAIL = keys.queue("mail")
+MAIL, URGENT = keys.queue("mail"), keys.queue(priority=JobPriority.HIGH)
 TASKS = {
     "patient": TaskModel(3),
     "hasty": TaskModel(1, queue=MAIL),
     "forgetful": TaskModel(2, keeps_result=False),
     "novel": TaskModel(2, old=False),
+    "urgent": TaskModel(2, queue=URGENT),
 }
 #: Marks of a score, see claim.lua.
 PLAIN, EXPIRES, LEASED, SUSPECT = "", "25", "5", "75"
@@ -246,7 +247,7 @@ class Model:
     def _put(self, job: Job, locks: Sequence[tuple[str, str]] = ()) -> None:
         self.live[job.job_id] = job
         self.locks |= dict.fromkeys((key for key, _ in locks), job.job_id)
-        self.awake.add(job.queue)
+        self.awake.add(keys.queue_of(job.queue))
         self.queues.add(job.queue)
 
     def claimable(self, queue: str, *, spare_lapsed: bool) -> set[str]:
@@ -269,14 +270,16 @@ class Model:
             "expired" if job.expired else {SUSPECT: "lapsed", LEASED: "lapsed", EXPIRES: "in time"}.get(job.mark, "")
         )
         if job.wished:
-            job.wished, special = False, "aborted"
+            special = "aborted"
         job.holder, job.mark, job.due = f"{token}:{job.starts}:{now}", LEASED, False
         return Hold(job, job.holder, job.starts, job.losses, special)
 
     def claimed(self, queues: Sequence[str], *, full: bool) -> None:
         """Whoever has claimed all that it can leaves a word where there is more; else nobody need be woken."""
         self.awake = {
-            queue for queue in queues if full and any(job.due for job in self.live.values() if job.queue == queue)
+            keys.queue_of(queue)
+            for queue in queues
+            if full and any(job.due for job in self.live.values() if job.queue == queue)
         }
 
     def lapse(self, job: Job) -> None:
@@ -336,7 +339,7 @@ class Model:
             job.starts = hold.attempt - (not back.counts)
             if back.log:
                 job.attempts.append(back.log)
-            self.awake.add(job.queue)
+            self.awake.add(keys.queue_of(job.queue))
             return True
         # Again, the answer may have been lost.
         now = self.live.get(job.job_id)

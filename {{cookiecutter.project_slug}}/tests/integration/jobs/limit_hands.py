@@ -10,6 +10,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.limits import Limit, Limit
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.commits import Committer, End, Return
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.outage import Outage
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
 
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
@@ -27,7 +28,9 @@ class Hand:
     """A worker without tasks: it claims, asks for the limit, and records what the test says."""
 
     def __init__(self, pool: TaskPool, limit: Limit | None, token: str = "me", queues: tuple[str, ...] = (QUEUE,)):
-        self._claimer = Claimer(pool, token, lease=60, queues=queues)
+        self._claimer = Claimer(
+            pool, token, lease=60, served=ServedQueues([keys.queue_name(key) for key in queues], first=keys.queue())
+        )
         self.outage = Outage()
         self._committer = Committer(pool, token, outage=self.outage, recorded=self._record)
         self.limits = Limits(pool, token, {TASK: limit or Limit()})
@@ -75,6 +78,19 @@ async def queued(pool: TaskPool, queue: str = QUEUE) -> list[str]:
     return [job_id.decode() for job_id in await pool.zrange(queue, 0, -1)]
 
 
+async def in_lanes(pool: TaskPool) -> list[str]:
+    """Give the jobs in the queue, whatever their priority, those that run included."""
+    return [job_id for lane in keys.lanes(QUEUE) for job_id in await queued(pool, lane)]
+
+
+async def outside(pool: TaskPool, queue: str = QUEUE) -> dict[str, float]:
+    """Give the jobs that are parked from a queue, with their scores."""
+    names = map(keys.outside, keys.lanes(queue))
+    found = [entry for name in names for entry in await pool.zrange(name, 0, -1, withscores=True)]
+    assert len(dict(found)) == len(found)
+    return {job_id.decode(): score for job_id, score in found}
+
+
 async def parked(pool: TaskPool) -> list[str]:
     return [job_id.decode() for job_id in await pool.zrange(keys.parked(TASK), 0, -1)]
 
@@ -109,7 +125,8 @@ async def now_of(pool: TaskPool) -> int:
 async def lapse(pool: TaskPool, *job_ids: str) -> None:
     """Bring about what is there when leases have not been kept up: the claim has expired, the score has come."""
     await pool.delete(*[keys.in_progress(job_id) for job_id in job_ids])
-    await pool.zadd(QUEUE, dict.fromkeys(job_ids, await now_of(pool) - 0.5), xx=True)
+    for lane in keys.lanes(QUEUE):
+        await pool.zadd(lane, dict.fromkeys(job_ids, await now_of(pool) - 0.5), xx=True)
 
 
 async def command(pool: TaskPool, *words: Any) -> Any:
@@ -124,7 +141,9 @@ async def elapse(pool: TaskPool, ms: int) -> None:
         if scores:
             await pool.zadd(key, {member: score - passed for member, score in scores}, xx=True)
     for job_id in await turns(pool):
-        await pool.zadd(QUEUE, {job_id: await score_of(pool, job_id) - ms}, xx=True)
+        for lane in keys.lanes(QUEUE):
+            if job_id in await queued(pool, lane):
+                await pool.zincrby(lane, -ms, job_id)
 
 
 async def starts(pool: TaskPool) -> dict[bytes, int]:
@@ -140,5 +159,6 @@ def assert_rate(times: list[int], jobs: int, per: int) -> None:
 
 async def nothing_is_left(pool: TaskPool, task: str = TASK) -> None:
     """Nobody waits, has a turn or holds a place."""
-    for key in (keys.parked(task), keys.turns(task), keys.homes(task), keys.places(task)):
+    sets = map(keys.outside, keys.lanes(QUEUE))
+    for key in (keys.parked(task), keys.turns(task), keys.homes(task), keys.places(task), *sets):
         assert not await pool.exists(key), key

@@ -13,6 +13,7 @@ from arq import Retry
 from {{ cookiecutter.__package }}.infrastructure.jobs import FailureCause, JobStatus, Worker, keys
 from {{ cookiecutter.__package }}.infrastructure.jobs.history import JobHistory
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import task
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
 
@@ -54,7 +55,9 @@ def outcomes(record: JobRecord) -> list[str]:
 async def lose(pool: TaskPool) -> None:
     """Let a worker claim the job and die, and its lease lapse."""
     began = asyncio.get_running_loop().time()
-    await Claimer(pool, "lost", lease=60, queues=[keys.queue()]).claim(1, spare_lapsed=False, began=began)
+    await Claimer(pool, "lost", lease=60, served=ServedQueues((), first=keys.queue())).claim(
+        1, spare_lapsed=False, began=began
+    )
     await pool.delete(keys.in_progress("a"))
     seconds, _ = await pool.time()
     await pool.zadd(keys.queue(), {"a": seconds * 1000 - 999.5})

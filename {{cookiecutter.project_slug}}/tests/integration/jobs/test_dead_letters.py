@@ -14,6 +14,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     FailureCause,
     InvalidJobError,
     JobError,
+    JobPriority,
     JobStatus,
     TaskRegistry,
     UnknownTaskError,
@@ -31,6 +32,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.errors import (
 from {{ cookiecutter.__package }}.infrastructure.jobs.outcomes import result_data
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import Unique
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import task
+
+from integration.jobs.scripts.calls import listening
 
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import JobRecord, TaskContext, TaskPool
@@ -287,12 +290,22 @@ async def test_a_replay_may_be_edited(pool: TaskPool, dead_letters: DeadLetters,
     two = await dead_letters.replay("b", args=("bob",), kwargs={}, queue="slow")
     await kill(pool, {"d": DIED_MS}, task="old_name")
     three = await dead_letters.replay("d", task="charge")
-    await run_jobs(charge, queues=["slow"])
+    await run_jobs(charge, queues=["default", "slow"])
     records = [await record_of(pool, job_id) for job_id in (one, two, three)]
     assert [record.result for record in records] == ["ada: 5", "bob: 100", "ada: 100"]
     assert [record.queue for record in records] == ["default", "slow", "default"]
     later = await record_of(pool, await dead_letters.replay("c", defer_by=timedelta(hours=1)))
     assert (later.status, later.kwargs) == (JobStatus.SCHEDULED, {"cents": -1})
+
+
+@pytest.mark.parametrize("queue", [None, "slow"])
+async def test_a_replay_is_as_urgent_as_before(queue: str | None, pool: TaskPool, dead_letters: DeadLetters) -> None:
+    """In the same queue and in another one; whoever serves all queues is told of a new lane."""
+    await kill(pool, {"a": DIED_MS}, queue_key=keys.queue(priority=JobPriority.HIGH))
+    async with listening(pool, keys.QUEUES) as listener:
+        record = await record_of(pool, await dead_letters.replay("a", queue=queue))
+        assert await listener.told() == [keys.queue(queue or "default", JobPriority.HIGH).encode()]
+    assert (record.queue, record.priority) == (queue or "default", JobPriority.HIGH)
 
 
 async def test_edited_arguments_are_checked(pool: TaskPool, dead_letters: DeadLetters) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from {{ cookiecutter.__package }}.infrastructure.embedded import free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
+    JobPriority,
     JobStatus,
     QueueUnavailable,
     RedisSettings,
@@ -123,6 +124,14 @@ async def test_each_job_that_has_ended_has_a_line(pool: TaskPool, history: JobHi
         assert all(first <= then for first, then in pairwise(time for time in times if time))
         assert line.duration is not None
         assert line.due_time is None
+
+
+async def test_lines_of_an_older_release_are_read(pool: TaskPool, history: JobHistory) -> None:
+    """They tell no priority."""
+    line = b'["old","charge","mail",1,1000,2000,3000,"worker",null]'
+    await pool.zadd(keys.history(JobStatus.SUCCESS), {line: 3000})
+    [record] = (await history.list()).jobs
+    assert (record.job_id, record.queue, record.priority) == ("old", "mail", JobPriority.NORMAL)
 
 
 async def test_a_line_tells_what_the_record_does(pool: TaskPool, history: JobHistory, run_jobs: RunJobs) -> None:
@@ -265,9 +274,7 @@ async def park(pool: TaskPool, job_id: str) -> None:
     """Bring about what is there while a job waits for a place."""
     due = await pool.zscore(keys.queue(), job_id)
     await pool.zrem(keys.queue(), job_id)
-    await pool.zadd(keys.parked("limited"), {job_id: due})
-    client: Any = pool  # its types are those of the synchronous client
-    await client.sadd(keys.PARKED_TASKS, "limited")
+    await pool.zadd(keys.outside(keys.queue()), {job_id: due})
 
 
 async def one_of_each(pool: TaskPool) -> None:
@@ -336,6 +343,32 @@ async def test_a_list_of_jobs_that_have_not_ended_is_narrowed(
     assert {job.job_id for job in (await history.list(**query)).jobs} == expected
 
 
+async def test_a_list_of_a_queue_has_all_its_jobs(pool: TaskPool, history: JobHistory, run_jobs: RunJobs) -> None:
+    """Whatever their priority, which is said of each, those that are parked and those that have ended included."""
+    mail = {priority.name.lower(): priority for priority in JobPriority}
+    for job_id, priority in mail.items():
+        await pool.enqueue("works", job_id=job_id, queue="mail", priority=priority)
+        await pool.enqueue("works", job_id=f"other {job_id}", priority=priority)
+    urgent = keys.queue("mail", JobPriority.CRITICAL)
+    await pool.zrem(urgent, "critical")
+    await pool.zadd(keys.outside(urgent), {"critical": 1})
+    listed = (await history.list(queue="mail")).jobs
+    assert {job.job_id: job.priority for job in listed} == mail
+    assert {job.queue for job in listed} == {"mail"}
+    await pool.zrem(keys.outside(urgent), "critical")
+    await pool.zadd(urgent, {"critical": 1})
+    await run_jobs(works, queues=["mail"])
+    ended = (await history.list("success")).jobs
+    assert {job.job_id: (job.queue, job.priority) for job in ended} == {
+        job_id: ("mail", priority) for job_id, priority in mail.items()
+    }
+
+
+async def test_a_queue_that_cannot_be_has_no_jobs(history: JobHistory) -> None:
+    """Whoever asks for a name that no queue can have gets an empty list."""
+    assert (await history.list(queue="no such queue!")).jobs == ()
+
+
 async def test_jobs_that_have_not_ended_come_first(pool: TaskPool, history: JobHistory) -> None:
     """By when they are due, in all queues together; then follow those that have ended, the latest first."""
     await remember(pool, {"a": NOON_MS, "b": NOON_MS + 1})
@@ -388,7 +421,7 @@ async def test_running_jobs_are_found_in_a_long_queue(pool: TaskPool, history: J
     await pool.enqueue_many("works", items, defer_by=86_400)
     assert await walk(history, status="running") == [["running"]]
     assert await calls_of(pool, history, status="running") == short
-    assert short == {"time": 1, "smembers": 2, "evalsha": 1, "zcard": 1, "zcount": 2, "zrange": 1, "mget": 1}
+    assert short == {"time": 1, "smembers": 1, "evalsha": 1, "zcard": 4, "zcount": 8, "zrange": 1, "mget": 1}
 
 
 async def test_a_call_looks_at_a_thousand_waiting_jobs(pool: TaskPool, history: JobHistory) -> None:

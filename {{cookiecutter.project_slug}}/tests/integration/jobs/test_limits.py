@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 
 from {{ cookiecutter.__package }}.infrastructure.embedded import free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
+    JobPriority,
     JobStatus,
     TaskPool,
     close_client,
@@ -35,6 +37,7 @@ from .limit_hands import (
     lapse,
     nothing_is_left,
     now_of,
+    outside,
     parked,
     places,
     queued,
@@ -180,6 +183,111 @@ async def test_parked_jobs_go_back_to_their_own_queues(pool: TaskPool) -> None:
     await me.end("b")
     assert (await queued(pool), await queued(pool, mail)) == ([], ["c"])
     assert await command(pool, "LLEN", keys.wake(mail)) == 1
+
+
+async def test_what_is_parked_is_known_by_its_lane(pool: TaskPool) -> None:
+    """Beside the line there is a set for each lane, by when the jobs were due; it empties with the line."""
+    await enqueue(pool, "a", "b", priority=JobPriority.LOW)
+    await enqueue(pool, "c", queue="mail", expires=60)
+    await enqueue(pool, "d", "e", queue="mail", priority=JobPriority.HIGH)
+    me = Hand(pool, Limit(concurrency=1), queues=(QUEUE, keys.queue("mail")))
+    dues = {claim.job_id: claim.due for claim in await me.claim()}
+    for job_id in "deacb":
+        await me.limits.acquire(me.claims[job_id], TASK)
+    assert await outside(pool) == {"a": dues["a"], "b": dues["b"]}
+    assert await outside(pool, keys.queue("mail")) == {"c": dues["c"] + 0.25, "e": dues["e"]}
+    assert await pool.cancel("e")
+    assert await outside(pool, keys.queue("mail")) == {"c": dues["c"] + 0.25}
+    await me.end("d")
+    assert await pool.zscore(keys.queue("mail"), "c") == dues["c"] + 0.25
+    for job_id in "cab":
+        assert job_id in await me.start()
+        await me.end(job_id)
+    await nothing_is_left(pool)
+
+
+async def test_who_is_urgent_waits_less(pool: TaskPool) -> None:
+    """Of those that are parked the urgent ones come first, each priority in its order."""
+    me = Hand(pool, Limit(concurrency=1))
+    await enqueue(pool, "running")
+    await me.start()
+    for priority in JobPriority:
+        await enqueue(pool, f"{priority.name} 1", f"{priority.name} 2", priority=priority)
+    await me.start()
+    order = []
+    running = "running"
+    for _ in range(8):
+        await me.end(running)
+        [running] = await me.start()
+        order.append(running)
+    assert order == [f"{priority.name} {number}" for priority in sorted(JobPriority, reverse=True) for number in (1, 2)]
+
+
+@pytest.mark.parametrize(("ahead", "first"), [(99, "urgent"), (101, "patient")])
+async def test_who_waits_for_long_is_urgent(ahead: int, first: str, pool: TaskPool) -> None:
+    """A point of priority counts as ten minutes: nobody overtakes a job of low priority after 100 minutes."""
+    me = Hand(pool, Limit(concurrency=1))
+    await enqueue(pool, "running")
+    await me.start()
+    now = await now_of(pool)
+    due = {"patient": now - ahead * MINUTE, "urgent": now}
+    for job_id, priority in (("patient", JobPriority.LOW), ("urgent", JobPriority.CRITICAL)):
+        moment = datetime.fromtimestamp(due[job_id] / 1000, UTC)
+        await enqueue(pool, job_id, priority=priority, defer_until=moment)
+    assert await me.start() == []
+    assert await outside(pool) == due
+    await me.end("running")
+    assert await me.start() == [first]
+
+
+async def test_a_lost_workers_job_goes_before_urgent_ones(pool: TaskPool) -> None:
+    """What was there first is first, whatever the priority of those that are parked."""
+    limit = Limit(concurrency=2, jobs=1, per=MINUTE_US)
+    await enqueue(pool, "a", priority=JobPriority.LOW)
+    await Hand(pool, limit, "dead").start()
+    await enqueue(pool, "b", "c", priority=JobPriority.CRITICAL)
+    other = Hand(pool, limit)
+    assert await other.start() == []
+    await pool.zrem(keys.turns(TASK), "b")
+    await lapse(pool, "a")
+    (claim,) = [claim for claim in await other.claim() if claim.job_id == "a"]
+    assert not await other.limits.acquire(claim, TASK)
+    assert await score_of(pool, "a", keys.queue(priority=JobPriority.LOW)) % 1 == 0.75
+    assert await parked(pool) == ["c"]
+
+
+async def test_a_namesake_of_an_expired_job_is_parked_once(pool: TaskPool) -> None:
+    """Where another job has its id, in another lane, the one that has expired leaves the line."""
+    me = Hand(pool, Limit(concurrency=1))
+    await enqueue(pool, "a", "b")
+    assert await me.start() == ["a"]
+    await pool.delete(keys.job("b"))
+    await enqueue(pool, "b", priority=JobPriority.HIGH)
+    assert await me.start() == []
+    assert await parked(pool) == ["b"]
+    assert await pool.zcard(keys.outside(QUEUE)) == 0
+    await me.end("a")
+    assert await me.start() == ["b"]
+    assert me.claims["b"].queue_key == keys.queue(priority=JobPriority.HIGH)
+    await me.end("b")
+    await nothing_is_left(pool)
+
+
+async def test_a_namesake_that_is_taken_over_leaves_the_line(pool: TaskPool) -> None:
+    """One that lost its worker goes before all others; what its id stood for among them is gone."""
+    me = Hand(pool, Limit(concurrency=1))
+    await enqueue(pool, "a", "b")
+    assert await me.start() == ["a"]
+    await pool.delete(keys.job("b"))
+    await enqueue(pool, "b", priority=JobPriority.HIGH)
+    await Hand(pool, Limit(concurrency=1), "dead").claim()
+    await lapse(pool, "b")
+    new = Hand(pool, Limit(concurrency=2), "new")
+    assert await new.start() == ["b"]
+    assert (await parked(pool), await outside(pool)) == ([], {})
+    await new.end("b")
+    await me.end("a")
+    await nothing_is_left(pool)
 
 
 # At most N within a time

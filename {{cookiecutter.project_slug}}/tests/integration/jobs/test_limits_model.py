@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobPriority, keys
 from {{ cookiecutter.__package }}.infrastructure.jobs.limits import Limit
 
 from .limit_hands import (
@@ -19,12 +19,13 @@ from .limit_hands import (
     assert_rate,
     elapse,
     enqueue,
+    in_lanes,
     lapse,
     nothing_is_left,
     now_of,
+    outside,
     parked,
     places,
-    queued,
     starts,
     turns,
 )
@@ -65,7 +66,7 @@ class Model:
         """Let there be some more jobs."""
         new = [f"{len(self.jobs) + number:03}" for number in range(self.chance.randint(1, 4))]
         self.jobs += new
-        await enqueue(self.pool, *new)
+        await enqueue(self.pool, *new, priority=self.chance.choice(list(JobPriority)))
 
     async def start(self) -> None:
         """Let a worker start what it may; now and then it dies before it has asked."""
@@ -129,8 +130,9 @@ class Model:
 
     async def check(self) -> None:
         """Each job that has not ended is in exactly one place, and the limit is kept."""
-        in_queue, outside = await queued(self.pool), await parked(self.pool)
-        assert sorted(in_queue + outside) == sorted(set(self.jobs) - self.ended)
+        in_queue, waiting = await in_lanes(self.pool), await parked(self.pool)
+        assert sorted(in_queue + waiting) == sorted(set(self.jobs) - self.ended)
+        assert sorted(await outside(self.pool)) == sorted(waiting)
         if self.limit.concurrency:
             held = await places(self.pool)
             assert len(held) <= self.limit.concurrency

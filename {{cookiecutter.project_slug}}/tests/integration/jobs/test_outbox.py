@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from arq.utils import timestamp_ms
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from {{ cookiecutter.__package }}.infrastructure.database import (
@@ -160,6 +161,21 @@ async def test_a_job_in_the_outbox_can_be_looked_up(pool: TaskPool) -> None:
         assert found[0] is not None
         assert (found[0].task, found[0].args, found[0].queue) == ("example_task", ("0",), "default")
         await get_outbox().relay.publish()
+
+
+async def test_a_database_without_tables_has_no_outbox(pool: TaskPool) -> None:
+    """A job can be looked up before the project was migrated; other errors of the database are told."""
+    async with get_engine().begin() as connection:
+        await connection.run_sync(JOB_OUTBOX.drop)
+    assert await find_job("nobody") is None
+    job_id = await pool.enqueue("example_task", ("x",))
+    assert await find_job(str(job_id)) == await pool.record(str(job_id))
+    async with get_engine().begin() as connection:
+        await connection.execute(text("CREATE TABLE job_outbox (something_else INTEGER)"))
+    with pytest.raises(DBAPIError, match="job_id"):
+        await find_job("nobody")
+    async with get_engine().begin() as connection:
+        await connection.run_sync(JOB_OUTBOX.drop)
 
 
 async def test_what_a_call_says_is_kept(pool: TaskPool) -> None:

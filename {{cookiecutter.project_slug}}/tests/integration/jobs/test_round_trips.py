@@ -159,7 +159,7 @@ async def test_jobs_are_put_back_together(pool: TaskPool, run_jobs: RunJobs, scr
     assert 1 <= counted["commit"] <= 5
 
 
-@pytest.mark.parametrize("queues", [(), ("mail", "reports")])
+@pytest.mark.parametrize("queues", [(), ("default", "mail", "reports")])
 async def test_an_idle_worker_hardly_asks(queues: tuple[str, ...], pool: TaskPool) -> None:
     """A worker that has nothing to do sends at most five commands a second, however many queues it serves."""
     worker = Worker(

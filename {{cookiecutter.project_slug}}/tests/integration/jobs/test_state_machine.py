@@ -12,6 +12,7 @@ import logging
 import os
 from datetime import timedelta
 from functools import partial, wraps
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -40,8 +41,9 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Clai
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.commits import Committer, End, Return
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.leases import LeaseKeeper
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.outage import Outage
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import AGED, ServedQueues
 
-from .job_model import EXPIRES, MAIL, PLAIN, SUSPECT, TASKS, Back, Doing, Ending, Hold, Job, Model, Told
+from .job_model import EXPIRES, MAIL, PLAIN, SUSPECT, TASKS, URGENT, Back, Doing, Ending, Hold, Job, Model, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -59,7 +61,8 @@ PROFILE = settings(
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-QUEUES = [keys.queue(), MAIL]
+#: In the order in which they are claimed from.
+LANES = [URGENT, keys.queue(), MAIL]
 #: Seconds: a lease that does not lapse, and a delay that does not pass, by themselves.
 LEASE, HOUR = 60.0, 3600.0
 #: Seconds that Redis may take: it is not what is tested here.
@@ -129,7 +132,14 @@ class Process:
         self.names = names
         self.token = self.worker.presence.record.worker_id
         self.outage = Outage()
-        self.claimer = Claimer(pool, self.token, lease=LEASE, queues=QUEUES)
+        self.claimer = Claimer(
+            pool,
+            self.token,
+            lease=LEASE,
+            served=ServedQueues(["default", keys.queue_name(MAIL)], first=keys.queue()),
+        )
+        #: Jobs that it has claimed since its start.
+        self.started = 0
         #: What it thinks that it has, and what has become of it, as far as that is known.
         self.holds: dict[Hold, Claim] = {}
         self.outcomes: dict[Hold, End | Return] = {}
@@ -233,6 +243,7 @@ class JobMachine(RuleBasedStateMachine):
             name,
             job_id=job_id,
             queue=keys.queue_name(TASKS[name].queue),
+            priority=keys.priority(TASKS[name].queue),
             defer_by=HOUR if later else None,
             expires=HOUR if expires else None,
             unique=unique,
@@ -281,13 +292,17 @@ class JobMachine(RuleBasedStateMachine):
     @in_loop
     async def claim(self, *, number: int, slots: int, spare: bool) -> None:
         process = self.processes[number]
-        wanted: list[str] = []
-        for queue in QUEUES:
-            free = self.model.claimable(queue, spare_lapsed=spare)
-            wanted += [name.decode() for name in await self.pool.zrange(queue, 0, -1) if name.decode() in free]
+        claimable: list[tuple[str, float]] = []
+        for lane in LANES:
+            free = self.model.claimable(lane, spare_lapsed=spare)
+            scored = await self.pool.zrange(lane, 0, -1, withscores=True)
+            claimable += [(name.decode(), due) for name, due in scored if name.decode() in free]
+        urgent = slots - (process.started + slots) // AGED + process.started // AGED
+        wanted = [*claimable[:urgent], *sorted(claimable[urgent:], key=itemgetter(1))][:slots]
+        process.started += len(wanted)
         began = asyncio.get_running_loop().time()
         claims, seconds = await process.claimer.claim(slots, spare_lapsed=spare, began=began)
-        assert [claim.job_id for claim in claims] == wanted[:slots]
+        assert [claim.job_id for claim in claims] == [job_id for job_id, _ in wanted]
         for claim in claims:
             job = self.model.live[claim.job_id]
             hold = self.model.claim(job, process.token, claim.started)
@@ -295,7 +310,7 @@ class JobMachine(RuleBasedStateMachine):
             assert (claim.attempt, claim.losses, special) == (hold.attempt, hold.losses, hold.special)
             assert (claim.queue_key, claim.payload is not None) == (job.queue, True)
             process.take(hold, claim)
-        self.model.claimed(QUEUES, full=len(claims) == slots)
+        self.model.claimed(LANES, full=len(claims) == slots)
         more = self.model.awake or any(not job.due for job in self.model.live.values())
         assert (seconds is not None) == bool(more)
 
@@ -365,7 +380,7 @@ class JobMachine(RuleBasedStateMachine):
     async def hear(self, *, number: int) -> None:
         """A worker hears that somebody wants jobs of its to be ended."""
         process = self.processes[number]
-        mine = {hold.job.job_id for hold in process.holds if not hold.outcome}
+        mine = {hold.job.job_id for hold in process.holds if not hold.outcome and hold.special != "aborted"}
         wished = {job_id for job_id in mine if job_id in self.model.live and self.model.live[job_id].wished}
         assert await take_aborts(self.pool, mine) == wished
         process.worker.aborting_tasks |= wished
@@ -445,7 +460,7 @@ class JobMachine(RuleBasedStateMachine):
             lasting = {name: ttl == -1 for name, ttl in zip(names, await pipe.execute(), strict=True)}
         assert lasting == self.model.keys()
         now = await self._now()
-        for queue in QUEUES:
+        for queue in LANES:
             scores = await self.pool.zrange(queue, 0, -1, withscores=True)
             found = {name.decode(): (score % 1, score < now + 1) for name, score in scores}
             jobs = [job for job in self.model.live.values() if job.queue == queue]

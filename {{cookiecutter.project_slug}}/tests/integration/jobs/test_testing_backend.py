@@ -18,6 +18,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
 )
 from {{ cookiecutter.__package }}.infrastructure.jobs.memory import MemoryServer
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
 
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskContext
@@ -79,7 +80,7 @@ async def story(pool: TaskPool, run_jobs: RunJobs) -> list[Any]:
         await pool.cancel("cancelled"),
         await pool.cancel("nobody"),
     ]
-    other = Claimer(pool, "other", lease=60, queues=[keys.queue()])
+    other = Claimer(pool, "other", lease=60, served=ServedQueues((), first=keys.queue()))
     claims, due = await other.claim(5, spare_lapsed=False, began=asyncio.get_running_loop().time())
     told += [[(claim.job_id, claim.attempt) for claim in claims], due]
     told.append(await pool.cancel("sum"))

@@ -31,6 +31,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
 from {{ cookiecutter.__package }}.infrastructure.jobs.connections import clone_client
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import RateLimit
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
+from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import task
 from {{ cookiecutter.__package }}.infrastructure.jobs.testing import MemoryJobs, jobs_fixture
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
@@ -352,7 +353,7 @@ async def test_results_expire(memory: MemoryJobs) -> None:
 async def test_leases_lapse(memory: MemoryJobs) -> None:
     """A job whose worker is gone runs elsewhere once its lease is over."""
     await memory.pool.enqueue("note", job_id="a")
-    dead = Claimer(memory.pool, "dead", lease=15, queues=[keys.queue()])
+    dead = Claimer(memory.pool, "dead", lease=15, served=ServedQueues((), first=keys.queue()))
     await dead.claim(1, spare_lapsed=False, began=asyncio.get_running_loop().time())
     assert memory.enqueued_jobs() == []
     assert await memory.run_jobs() == []

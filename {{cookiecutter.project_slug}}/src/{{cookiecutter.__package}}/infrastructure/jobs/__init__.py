@@ -20,13 +20,23 @@ Clients:
 | --- | --- |
 | `connections` | Redis addresses, and clients made from them |
 | `pool` | enqueue and cancel |
-| `messages` | one job on its way to the queue |
-| `lookup` | what is known of a job |
+| `messages`, `drafts` | jobs on their way to the queue |
+| `manager` | everything that can be done with jobs, behind one object |
+| `backends` | what a manager stands on: arq's jobs on a Redis, or in memory |
+| `batches` | many jobs of one task |
+| `enqueueing` | enqueueing without a pool or a manager |
+| `cancelling` | cancelling jobs, many at once |
+| `workflows`, `steps` | chains and groups of jobs, and how a caller says them |
+| `lookup`, `workflow_lookup` | what is known of a job, and of a workflow |
 | `events` | being told what jobs come to |
+| `queues` | named queues: their lengths, pausing and purging them |
 | `history` | lists of jobs |
 | `dead_letters`, `letters` | jobs that have failed for good: list, replay, discard |
 | `paging` | a page of a list, and where the next one begins |
 | `answers` | Redis that does not answer a client |
+| `schedules` | tasks that are enqueued at certain times, or again and again |
+| `ticks` | when those times come |
+| `timetable` | schedules as they are stored, and running them |
 | `outbox`, `relay` | jobs that wait in the database for a commit, and their way to the queue |
 | `circuit`, `fallback`, `inline` | what becomes of a job while Redis is away |
 | `health` | whether Redis is there, and a worker |
@@ -36,7 +46,8 @@ What is stored:
 | module | holds |
 | --- | --- |
 | `errors` | what the engine raises |
-| `records` | what is known of a job |
+| `records`, `workflow_records` | what is known of a job, and of a workflow |
+| `parts` | a job's part in a workflow |
 | `keys` | every Redis key |
 | `scripts` | the atomic steps, one Lua script each |
 | `codec`, `envelope` | how arguments, results and exceptions are stored |
@@ -51,6 +62,7 @@ Workers:
 | `worker` | arq's worker, with all this inside |
 | `execution` | the wrapper round every task |
 | `running` | how a worker claims, runs and records: a package with a map of its own |
+| `scheduler` | a worker's part in schedules |
 | `safety` | whether a Redis is fit to hold jobs |
 | `logs` | what the log says of jobs |
 
@@ -65,9 +77,11 @@ Tests:
 
 from arq import Retry, cron
 
+from .backends import ArqQueueBackend, MemoryQueueBackend, QueueBackend
 from .connections import RedisSettings, close_client, parse_redis_url
 from .dead_letters import DeadLetters
 from .decorators import background_task, retry, timeout
+from .enqueueing import enqueue, enqueue_delayed, enqueue_in, set_enqueuer
 from .errors import (
     DeadLetterNotFoundError,
     EffectInProgressError,
@@ -77,13 +91,19 @@ from .errors import (
     InvalidPolicyError,
     InvalidQueryError,
     InvalidRedisUrlError,
+    InvalidScheduleError,
+    InvalidWorkflowError,
     JobError,
+    JobNotFoundError,
     MaxTriesExceededError,
+    MissingPackageError,
     OvertakenError,
     PayloadTooLargeError,
     ProcessDiedError,
+    QueueFull,
     QueueUnavailable,
     RemoteError,
+    ScheduleNotFoundError,
     UnimportableTaskError,
     UnknownTaskError,
     UnreadableError,
@@ -94,27 +114,41 @@ from .errors import (
 from .history import JobHistory
 from .idempotency import once
 from .lookup import TaskJob
+from .manager import JobManager
 from .paging import Page
 from .policy import RateLimit, TaskPolicy, Unique
 from .pool import TaskPool
+from .queues import QueueRecord, Queues
 from .records import (
     TERMINAL_STATUSES,
     AttemptRecord,
+    BatchResult,
     FailureCause,
     HistoryRecord,
+    JobPriority,
     JobRecord,
     JobStatus,
+    Misfire,
     Progress,
+    RefusedItem,
+    ScheduleRecord,
+    TaskStatus,
     WorkerRecord,
 )
 from .retention import Retention
 from .retries import RetryConfig
-from .task import Task, TaskContext, TaskRegistry, set_enqueuer, task
+from .schedules import Schedule, Schedules
+from .steps import Step
+from .task import Task, TaskContext, TaskRegistry, task
 from .worker import Worker
+from .workflow_records import OnFailure, WorkflowJob, WorkflowKind, WorkflowRecord
+from .workflows import Workflows
 
 __all__ = [
     "TERMINAL_STATUSES",
+    "ArqQueueBackend",
     "AttemptRecord",
+    "BatchResult",
     "DeadLetterNotFoundError",
     "DeadLetters",
     "EffectInProgressError",
@@ -126,29 +160,49 @@ __all__ = [
     "InvalidPolicyError",
     "InvalidQueryError",
     "InvalidRedisUrlError",
+    "InvalidScheduleError",
+    "InvalidWorkflowError",
     "JobError",
     "JobHistory",
+    "JobManager",
+    "JobNotFoundError",
+    "JobPriority",
     "JobRecord",
     "JobStatus",
     "MaxTriesExceededError",
+    "MemoryQueueBackend",
+    "Misfire",
+    "MissingPackageError",
+    "OnFailure",
     "OvertakenError",
     "Page",
     "PayloadTooLargeError",
     "ProcessDiedError",
     "Progress",
+    "QueueBackend",
+    "QueueFull",
+    "QueueRecord",
     "QueueUnavailable",
+    "Queues",
     "RateLimit",
     "RedisSettings",
+    "RefusedItem",
     "RemoteError",
     "Retention",
     "Retry",
     "RetryConfig",
+    "Schedule",
+    "ScheduleNotFoundError",
+    "ScheduleRecord",
+    "Schedules",
+    "Step",
     "Task",
     "TaskContext",
     "TaskJob",
     "TaskPolicy",
     "TaskPool",
     "TaskRegistry",
+    "TaskStatus",
     "UnimportableTaskError",
     "Unique",
     "UnknownTaskError",
@@ -158,9 +212,16 @@ __all__ = [
     "UnserializableError",
     "Worker",
     "WorkerRecord",
+    "WorkflowJob",
+    "WorkflowKind",
+    "WorkflowRecord",
+    "Workflows",
     "background_task",
     "close_client",
     "cron",
+    "enqueue",
+    "enqueue_delayed",
+    "enqueue_in",
     "once",
     "parse_redis_url",
     "retry",

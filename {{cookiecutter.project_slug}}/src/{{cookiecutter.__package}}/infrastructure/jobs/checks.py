@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from .errors import InvalidPolicyError
+from . import keys
+from .errors import InvalidJobError, InvalidPolicyError
+from .records import JobPriority
 
 #: The longest timedelta, in seconds.
 LONGEST = timedelta.max.total_seconds()
@@ -80,6 +82,31 @@ def text(setting: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidPolicyError(setting, value, "give a text that is not empty")
     return value
+
+
+def queue(setting: str, value: object) -> str:
+    """Give the name of a queue.
+
+    Raises:
+        InvalidPolicyError: it cannot be one.
+    """
+    try:
+        keys.queue(text(setting, value))
+    except InvalidJobError as error:
+        raise InvalidPolicyError(setting, value, str(error)) from None
+    return str(value)
+
+
+def priority(setting: str, value: object) -> JobPriority:
+    """Give how urgent a job is; its number says the same.
+
+    Raises:
+        InvalidPolicyError: there is no such priority.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value not in set(JobPriority):
+        choice = ", ".join(f"{each.name} ({each.value})" for each in JobPriority)
+        raise InvalidPolicyError(setting, value, f"give a JobPriority: {choice}")
+    return JobPriority(value)
 
 
 def exceptions(setting: str, value: object) -> tuple[type[Exception], ...]:

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import JobError, QueueUnavailable
+from .errors import JobError, QueueFull, QueueUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,8 @@ class Circuit:
     def call(self) -> Iterator[None]:
         """Let the caller's block run, and learn from how it ends.
 
-        `QueueUnavailable` opens the circuit; any other end of the block but a cancellation closes it.
+        `QueueUnavailable` opens the circuit, unless it is a queue that is full; any other end of the block but a
+        cancellation closes it.
 
         Raises:
             QueueUnavailable: the circuit is open; the block is not run.
@@ -49,11 +50,11 @@ class Circuit:
         probing = self._probing = self._opened is not None
         try:
             yield
-        except QueueUnavailable as error:
-            self._open(error)
-            raise
-        except JobError:  # it answers, if only to refuse
-            self._close()
+        except JobError as error:
+            if isinstance(error, QueueUnavailable) and not isinstance(error, QueueFull):
+                self._open(error)
+            else:  # it answers, if only to refuse
+                self._close()
             raise
         else:
             self._close()

@@ -165,7 +165,7 @@ def clone_client(client: Redis) -> Redis:
     """Make another client to the same server, for an event loop of its own."""
     pool = client.connection_pool
     if not isinstance(pool, SentinelConnectionPool):
-        return Redis(connection_pool=QuickPool(connection_class=pool.connection_class, **pool.connection_kwargs))
+        return Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **pool.connection_kwargs))
     manager = pool.sentinel_manager
     sentinels = [clone_client(sentinel) for sentinel in manager.sentinels]
     kwargs = {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from difflib import get_close_matches
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -9,9 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .records import BatchResult
+
 
 class JobError(Exception):
     """Something about a job is wrong."""
+
+    #: What was enqueued before, if it came in the middle of a batch: see `Batches.enqueue`.
+    batch: BatchResult | None = None
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or type(self).__doc__)
@@ -68,6 +74,19 @@ class QueueUnavailable(JobError, ConnectionError):  # noqa: N818 - named like qu
     """Redis does not answer, so nothing is known to have been enqueued; try again."""
 
 
+class QueueFull(QueueUnavailable):
+    """A queue holds as many jobs as it may; nothing of the call is enqueued."""
+
+    def __init__(self, queue: str, length: int, limit: int) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: it may hold {limit:,} jobs (JOBS_MAX_QUEUE_LENGTH); try again later, when "
+            "workers have caught up"
+        )
+        self.queue = queue
+        #: Jobs that there is room for.
+        self.room = max(0, limit - length)
+
+
 class UnsafeRedisError(JobError):
     """This Redis may lose jobs."""
 
@@ -98,6 +117,20 @@ class InvalidQueryError(JobError, ValueError):
 
     def __init__(self, setting: str, value: object, problem: str) -> None:
         super().__init__(f"{setting}={value!r}: {problem}")
+
+
+class InvalidScheduleError(JobError, ValueError):
+    """There cannot be such a schedule."""
+
+    def __init__(self, name: object, problem: object) -> None:
+        super().__init__(f"schedule {name!r}: {problem}")
+
+
+class ScheduleNotFoundError(JobError, LookupError):
+    """There is no such schedule."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"schedule {schedule_id!r}: there is none of that id; perhaps it was removed")
 
 
 class DeadLetterNotFoundError(JobError, LookupError):
@@ -157,6 +190,27 @@ class ProcessDiedError(JobError):
 
     def __init__(self, function: str, status: int | None) -> None:
         super().__init__(f"{function}: its process {_manner(status)}")
+
+
+class JobNotFoundError(JobError, LookupError):
+    """There is nothing with this id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"{job_id!r} is no job or workflow that is known; perhaps its result is no longer kept")
+
+
+class MissingPackageError(JobError, ImportError):
+    """What was asked for needs a package that is not installed."""
+
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed here: uv add '{package}'")
+
+
+class InvalidWorkflowError(InvalidJobError):
+    """A workflow cannot be made like that, so nothing of it was enqueued."""
+
+    def __init__(self, place: str, value: object, problem: str) -> None:
+        super().__init__(f"{place}: {reprlib.repr(value)}: {problem}")
 
 
 def _manner(status: int | None) -> str:

@@ -63,7 +63,7 @@ class Expectations:
             UnknownTaskError: no such task is registered.
         """
         name = None if task is None else self._registry.name_of(task)
-        parked = [keys.parked(task.decode()) for task in self._redis.smembers(keys.PARKED_TASKS)]
+        parked = self._redis.scan_iter(keys.outside("*"))
         found = [
             job
             for key in (*self.queue_keys(), *parked)
@@ -133,6 +133,7 @@ class Expectations:
             data["a"],
             data["k"],
             queue=keys.queue_name(data["q"]),
+            priority=keys.priority(data["q"]),
             enqueue_time=_datetime(data["et"]),
             tries=int(starts or 0),
             due=_datetime(due),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from arq.utils import timestamp_ms
+from arq.worker import create_worker
 from redis.exceptions import RedisError
 
-from .errors import QueueUnavailable
+from .circuit import Circuit
+from .errors import QueueFull, QueueUnavailable
 from .inline import run_inline
 from .pool import no_answer
 from .records import JobStatus
@@ -20,7 +22,9 @@ from .running.commits import End
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .circuit import Circuit
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from .messages import Message
     from .outbox import Outbox
     from .pool import TaskPool
@@ -71,11 +75,36 @@ class Dispatcher:
         self._new_worker = worker
         self._worker: Worker | None = None
 
+    @classmethod
+    def of(
+        cls,
+        pool: TaskPool,
+        table: Table,
+        *,
+        engine: Callable[[], AsyncEngine],
+        fallback: Fallback,
+        worker_settings: Any,
+    ) -> Self:
+        """Make one with an outbox in this table of the database that `engine` gives, and workers of these settings."""
+        # Imported here: a health check reads the settings, which name the fallbacks, and has to start fast.
+        from .outbox import Outbox  # noqa: PLC0415
+        from .relay import Relay  # noqa: PLC0415
+
+        circuit = Circuit()
+
+        def worker() -> Worker:
+            made: Any = create_worker(dict(vars(worker_settings)), redis_pool=pool, handle_signals=False)
+            return made  # type: ignore[no-any-return] # of this engine's class, as that of arq is replaced
+
+        outbox = Outbox(Relay(table, engine=engine, pool=pool, circuit=circuit))
+        return cls(pool, outbox, circuit=circuit, fallback=fallback, worker=worker)
+
     async def dispatch(self, message: Message) -> str | None:
         """Enqueue a job, and give what `TaskPool.enqueue` would; without an answer from Redis, do what is set.
 
         Raises:
             QueueUnavailable: Redis does not answer, and the job is nowhere else.
+            QueueFull: the queue holds as many jobs as it may; the job is nowhere else.
             JobError: Redis refuses the job.
         """
         connected = False
@@ -90,6 +119,8 @@ class Dispatcher:
                     raise
                 except (RedisError, OSError) as error:  # OSError includes the timeout
                     raise QueueUnavailable(f"{message.task}: not enqueued, {no_answer(error)}") from error
+        except QueueFull:
+            raise
         except QueueUnavailable as error:
             if self._fallback is Fallback.RAISE:
                 raise

@@ -28,8 +28,12 @@ def ping(settings: RedisSettings) -> str | None:
     return _ask(settings, lambda client: client.ping())[1]
 
 
-def find_sign_of_life(settings: RedisSettings) -> tuple[str | None, list[WorkerRecord], str]:
-    """Look for the signs of life that the workers of `default` leave every few seconds; they expire by themselves.
+def find_sign_of_life(settings: RedisSettings, queue_key: str) -> tuple[str | None, list[WorkerRecord], str]:
+    """Look for the signs of life that workers leave every few seconds; they expire by themselves.
+
+    Args:
+        settings: where Redis is.
+        queue_key: the queue that the workers serve first.
 
     Returns:
         What the last of them says, or None; the record of each worker, as far as they are of this engine; and, where
@@ -37,16 +41,15 @@ def find_sign_of_life(settings: RedisSettings) -> tuple[str | None, list[WorkerR
     """
 
     async def look(client: Redis) -> tuple[str | None, list[WorkerRecord]]:
-        sign = await client.get(keys.health())
-        workers = [
-            keys.worker(worker_id.decode()) for worker_id in await client.zrange(keys.workers(keys.queue()), 0, -1)
-        ]
+        sign = await client.get(keys.health(queue_key))
+        ids = await client.zrange(keys.workers(queue_key), 0, -1)
+        workers = [keys.worker(worker_id.decode()) for worker_id in ids]
         records = await client.mget(workers) if workers else []
         return sign and sign.decode(), [msgspec.json.decode(data, type=WorkerRecord) for data in records if data]
 
     found, problem = _ask(settings, look)
     sign, records = found or (None, [])
-    return sign, records, problem or "no sign of life in the last seconds"
+    return sign, records, problem or f"no sign of life in queue {keys.queue_name(queue_key)!r} in the last seconds"
 
 
 def _ask(settings: RedisSettings, question: Callable[[Redis], Awaitable[AnswerT]]) -> tuple[AnswerT | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ import msgspec
 
 from . import keys
 from .answers import answering
-from .errors import InvalidQueryError
-from .lookup import live_status, read_claim, read_payload, to_datetime
+from .errors import InvalidJobError, InvalidQueryError
+from .lookup import LONGEST_LEASE, live_status, read_claim, read_payload, to_datetime
 from .paging import LOOK, Cursor, Page, SortedSets, Span, check_limit, pick
-from .records import TERMINAL_STATUSES, HistoryRecord, JobStatus
+from .records import TERMINAL_STATUSES, HistoryRecord, JobPriority, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 #: The parts of a list, in their order.
 LIVE, ENDED = "live", "ended"
 LIVE_STATUSES = frozenset(JobStatus) - TERMINAL_STATUSES
-#: Milliseconds that a lease may last at most, for its job to be found where only running ones are asked for.
-LONGEST_LEASE = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class JobHistory:
         Args:
             status: one, several, or None for all.
             task: name of their task.
-            queue: name of their queue.
+            queue: name of their queue, of whichever priority they are.
             since: no earlier; that is about the end of jobs that have ended, and the enqueueing of all others.
             until: earlier than that.
             limit: jobs on one page, 1,000 at most.
@@ -144,14 +143,12 @@ class JobHistory:
         async with self._pool.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.smembers(keys.QUEUES)
-            pipe.smembers(keys.PARKED_TASKS)
-            (seconds, microseconds), queues, tasks = await pipe.execute()
+            (seconds, microseconds), lanes = await pipe.execute()
         now = seconds * 1000 + microseconds // 1000
         look = query.look(LIVE)
         first, last = _due_between(query.statuses, now)
         after = (place.score, place.job_id.encode()) if place.score else None
-        names = _queues(query, queues) + _parked(query, tasks)
-        entries = await self._sets.read(names, look + 1, first=first, last=last, after=after)
+        entries = await self._sets.read(_sets(query, lanes), look + 1, first=first, last=last, after=after)
 
         async def read(part: Sequence[Entry]) -> Sequence[HistoryRecord | None]:
             records = await self._read_live(part, now)
@@ -170,17 +167,19 @@ class JobHistory:
         if not payload:  # it has ended, or expired
             return None
         data = read_payload(self._pool, payload)
-        parked = entry.key.startswith(keys.parked(""))
+        outside = keys.outside("")
+        parked, lane = entry.key.startswith(outside), entry.key.removeprefix(outside)
         due = float(entry.score)
         status = live_status(claim, starts, None if parked else due, now=now)
         worker, start_time = read_claim(claim)
         return HistoryRecord(
             job_id=entry.name.decode(),
             task=data["f"],
-            queue=keys.queue_name(data.get("q") or self._pool.default_queue_name if parked else entry.key),
+            queue=keys.queue_name(lane),
             status=status,
             tries=int(starts or 0) - int(losses or 0),
             enqueue_time=to_datetime(data["et"]) if data["et"] else None,
+            priority=keys.priority(lane),
             due_time=to_datetime(int(due)) if status is not JobStatus.RUNNING else None,
             start_time=start_time,
             worker=worker,
@@ -208,16 +207,15 @@ def _due_between(statuses: frozenset[JobStatus], now: int) -> tuple[float, float
     return first, now + 1 if live == {JobStatus.PENDING} else float("inf")
 
 
-def _queues(query: _Query, known: Iterable[bytes]) -> list[str]:
-    if query.queue:
-        return [keys.queue(query.queue)]
-    return sorted({keys.queue(), *(key.decode() for key in known)})
-
-
-def _parked(query: _Query, tasks: Iterable[bytes]) -> list[str]:
-    if not query.statuses & {JobStatus.PENDING, JobStatus.RETRYING}:
-        return []
-    return [keys.parked(task.decode()) for task in tasks if query.task in {None, task.decode()}]
+def _sets(query: _Query, known: Iterable[bytes]) -> list[str]:
+    """Give the keys of the sorted sets in which such jobs may stand."""
+    lanes = {*keys.lanes(keys.queue()), *(key.decode() for key in known)}
+    with suppress(InvalidJobError):  # then it is the key of a plain arq client's, if anything
+        lanes.update(keys.lanes(keys.queue(query.queue or keys.DEFAULT_QUEUE)))
+    wanted = sorted(lane for lane in lanes if query.queue in {None, keys.queue_name(lane)})
+    if query.statuses & {JobStatus.PENDING, JobStatus.RETRYING}:
+        return wanted + [keys.outside(lane) for lane in wanted]
+    return wanted
 
 
 def _job_id(entry: Entry, part: str) -> str:
@@ -232,7 +230,7 @@ def _line_start(job_id: str) -> bytes:
 def _read_line(status: JobStatus, line: bytes) -> HistoryRecord:
     """Read what `outcomes.history_line` wrote."""
     fields: list[Any] = msgspec.json.decode(line)
-    job_id, task, queue, tries, enqueued, started, finished, worker, error = fields
+    job_id, task, queue, tries, enqueued, started, finished, worker, error, *more = fields
     return HistoryRecord(
         job_id=job_id,
         task=task,
@@ -240,6 +238,7 @@ def _read_line(status: JobStatus, line: bytes) -> HistoryRecord:
         status=status,
         tries=tries,
         enqueue_time=to_datetime(enqueued) if enqueued else None,
+        priority=JobPriority(more[0]) if more else JobPriority.NORMAL,  # lines of older releases do not tell
         start_time=to_datetime(started) if worker else None,
         finish_time=to_datetime(finished),
         worker=worker,

@@ -5,6 +5,8 @@ The names are arq's own wherever arq has one, so that arq's clients and workers 
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from arq.constants import (
@@ -17,6 +19,9 @@ from arq.constants import (
     retry_key_prefix,
 )
 
+from .errors import InvalidJobError
+from .records import JobPriority
+
 DEFAULT_QUEUE = "default"
 #: Sorted set of the ids of jobs that are to be ended, by the time at which that was asked for, in ms; and the channel
 #: on which they are told.
@@ -27,18 +32,75 @@ EVENTS = "arq:events"
 PARKED_TASKS = "arq:parked"
 #: Sorted set of the ids of the dead letters, by the time at which they died, in ms.
 DEAD = "arq:dead"
-#: Set of the keys of the queues that have ever had a job.
+#: Set of the keys of the lanes that have ever had a job; and the channel on which a new one is told.
 QUEUES = "arq:queues"
+#: Set of the keys (as `queue` gives them for a name) of the queues from which nothing is started.
+PAUSED = "arq:paused"
+#: Sorted set of the ids of the schedules, by the tick that comes next, in ms, `inf` while one is paused; and the
+#: channel on which a change is told.
+SCHEDULES = "arq:schedules"
+#: Set of the owners of schedules that have been written from code: keys of their queues.
+SCHEDULE_OWNERS = "arq:schedule-owners"
+
+#: Characters of the id of a job of a workflow: those of an id that the engine makes, a dash, and five digits.
+_PART_LENGTH = 38
+
+_QUEUE_NAME = re.compile(r"[\w.:-]+")
+#: The end of a lane's key, unless its priority is the normal one.
+_PRIORITY = re.compile(rf"@({'|'.join(str(priority.value) for priority in JobPriority)})\Z")
 
 
-def queue(name: str = DEFAULT_QUEUE) -> str:
-    """Sorted set of job ids by due time in ms; the queue `default` is arq's own `arq:queue`."""
+def queue(name: str = DEFAULT_QUEUE, priority: JobPriority = JobPriority.NORMAL) -> str:
+    """Lane of a queue: sorted set of the ids of its jobs of one priority, by due time in ms.
+
+    Normal jobs of `default` are in arq's own `arq:queue`.
+
+    Raises:
+        InvalidJobError: the name cannot be that of a queue.
+    """
+    key = _queue_key(name) if isinstance(name, str) else None
+    if key is None:
+        raise InvalidJobError(f"queue {name!r}: give a name of letters, digits, and . _ : -")
+    return key if priority is JobPriority.NORMAL else lane(key, priority)
+
+
+@lru_cache(maxsize=1000)
+def _queue_key(name: str) -> str | None:
+    if not _QUEUE_NAME.fullmatch(name) or name.endswith(health_check_key_suffix[1:]):
+        return None
     return default_queue_name if name == DEFAULT_QUEUE else f"{default_queue_name}:{name}"
 
 
+def lane(key: str, priority: JobPriority) -> str:
+    """Lane of this priority in the queue that the key, of whichever of its lanes, belongs to."""
+    key = queue_of(key)
+    return key if priority is JobPriority.NORMAL else f"{key}@{priority.value}"
+
+
+@lru_cache(maxsize=1000)
+def queue_of(lane: str) -> str:
+    """Key of the queue of a lane: that of its lane of normal priority."""
+    return _PRIORITY.sub("", lane)
+
+
+@lru_cache(maxsize=1000)
+def lanes(key: str) -> tuple[str, ...]:
+    """All lanes of a queue, given the key of any of them, the highest priority first."""
+    return tuple(lane(key, priority) for priority in sorted(JobPriority, reverse=True))
+
+
+@lru_cache(maxsize=1000)
 def queue_name(key: str) -> str:
     """Read the name back from the key that `queue` gave."""
+    key = queue_of(key)
     return DEFAULT_QUEUE if key == default_queue_name else key.removeprefix(f"{default_queue_name}:")
+
+
+@lru_cache(maxsize=1000)
+def priority(key: str) -> JobPriority:
+    """Read the priority back from the key of a lane."""
+    found = _PRIORITY.search(key)
+    return JobPriority(int(found[1])) if found else JobPriority.NORMAL
 
 
 def job(job_id: str) -> str:
@@ -67,7 +129,7 @@ def progress(job_id: str) -> str:
 
 
 def wake(queue_key: str) -> str:
-    """List with a token when there is something new in the queue; idle workers block on it."""
+    """List with a token when there is something new in a lane of the queue; idle workers block on it."""
     return f"arq:wake:{queue_key}"
 
 
@@ -122,12 +184,23 @@ def places(task: str) -> str:
 
 
 def parked(task: str) -> str:
-    """Sorted set of the ids of the jobs that wait outside their queues, by the time at which they were due, in ms."""
+    """Sorted set of the ids of the jobs that wait outside their queues, in the order of their turns."""
     return f"arq:parked:{task}"
 
 
+def outside(lane_key: str) -> str:
+    """Sorted set of the ids of the jobs that are parked from a lane, by the time at which they were due, in ms."""
+    return f"arq:outside:{lane_key}"
+
+
+@lru_cache(maxsize=1000)
+def all_of(lane_key: str) -> tuple[str, ...]:
+    """Every sorted set that jobs of a queue are in, given the key of any lane: its lanes, and what is parked."""
+    return (*lanes(lane_key), *map(outside, lanes(lane_key)))
+
+
 def homes(task: str) -> str:
-    """Hash of the queues of the parked jobs, and of those that have their turn."""
+    """Hash of the lanes of the parked jobs, and of those that have their turn."""
     return f"arq:homes:{task}"
 
 
@@ -166,11 +239,38 @@ def workers(queue_key: str) -> str:
     return f"arq:workers:{queue_key}"
 
 
-def health(queue_name: str = DEFAULT_QUEUE) -> str:
-    """Sign of life of the workers of a queue; it expires by itself."""
-    return queue(queue_name) + health_check_key_suffix
+def health(queue_key: str = default_queue_name) -> str:
+    """Sign of life of the workers that serve a queue first; it expires by itself."""
+    return queue_key + health_check_key_suffix
 
 
 def delivery(delivery_id: str) -> str:
     """Id of the job that a row of the outbox became; it keeps the row from becoming another one."""
     return f"arq:delivery:{delivery_id}"
+
+
+def workflow(workflow_id: str) -> str:
+    """How a workflow is made, and how far it is: a hash, see `scripts/workflows.lua`."""
+    return f"arq:workflow:{workflow_id}"
+
+
+def workflow_values(workflow_id: str) -> str:
+    """Hash of what the jobs of a workflow came to, by their numbers, as far as that is wanted."""
+    return f"arq:workflow-values:{workflow_id}"
+
+
+def workflow_job(workflow_id: str, number: int) -> str:
+    """Id of a job of a workflow, by its number, from 0; ids sort as the numbers do."""
+    return f"{workflow_id}-{number:05d}"
+
+
+def workflow_part(job_id: str) -> tuple[str, int] | None:
+    """Read workflow and number back from the id that `workflow_job` gave; None for any other."""
+    if len(job_id) != _PART_LENGTH or job_id[-6] != "-" or not job_id[-5:].isdecimal():
+        return None
+    return job_id[:-6], int(job_id[-5:])
+
+
+def schedule(schedule_id: str) -> str:
+    """What is known of a schedule: a hash."""
+    return f"arq:schedule:{schedule_id}"

@@ -174,7 +174,7 @@ def new_message(
     """
     data = letter.data
     edited = (task, args, kwargs) != (None, None, None)
-    queue_key = keys.queue(queue) if queue else data["q"]
+    queue_key = keys.queue(queue, keys.priority(data["q"])) if queue else data["q"]
     if "p" in data:
         try:
             payload = (pool.job_deserializer or codec.deserialize)(data["p"])

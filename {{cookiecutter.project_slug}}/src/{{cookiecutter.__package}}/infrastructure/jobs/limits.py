@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 #: Seconds between two sweeps of a worker.
-SWEEP = 1.0
+SWEEP = 3.0
 
 
 @dataclass(frozen=True, slots=True)

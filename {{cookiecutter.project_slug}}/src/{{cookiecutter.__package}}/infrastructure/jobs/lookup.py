@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Words of the value of a claim: worker, number of the start, its time in ms.
 CLAIM_WORDS = 3
+#: Milliseconds that a lease may last at most, for running jobs to be told from those that wait.
+LONGEST_LEASE = 3_600_000
 #: What the task of a damaged job is called, as in arq.
 UNKNOWN_TASK = "<unknown>"
 
@@ -68,6 +70,7 @@ async def read_record(client: ArqRedis, job_id: str) -> JobRecord | None:
         args=data["a"],
         kwargs=data["k"],
         queue=keys.queue_name(queue_key),
+        priority=keys.priority(queue_key),
         enqueue_time=to_datetime(data["et"]) if data["et"] else None,
         start_time=start_time,
         tries=int(starts or 0) - int(losses or 0),
@@ -205,6 +208,7 @@ def ended_record(
         args=data["a"],
         kwargs=data["k"],
         queue=keys.queue_name(data["q"]),
+        priority=keys.priority(data["q"]),
         result=data["r"] if data["s"] else None,
         error=error,
         cause=cause,

@@ -1,12 +1,12 @@
-"""A Redis inside the process, for tests: the engine's own scripts run on it, and no server is needed.
+"""A Redis inside the process: the engine's own scripts run on it, and no server is needed.
 
 It is fakeredis, with what that lacks for this engine. It differs from a real Redis in this: it persists nothing; its
-memory is never full; a blocking call that is cancelled may still take what it waited for; a script of a few jobs takes
-a good part of a millisecond; and `INFO` tells hardly anything.
+memory is never full; a script of a few jobs takes a good part of a millisecond; and `INFO` tells hardly anything.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -17,12 +17,12 @@ from fakeredis._commands import command
 from fakeredis.aioredis import AsyncFakeSocket, FakeAsyncRedisConnection, FakeReader, FakeWriter
 from redis.asyncio import ConnectionPool
 
-from . import connections, keys
+from . import connections
 from .connections import RedisSettings
+from .pool import TaskPool
 from .worker import Worker
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
@@ -35,6 +35,7 @@ INFO = b"redis_version:8.0.0\r\nmaxmemory_policy:noeviction\r\n"
 SETTINGS: dict[str, Any] = {
     "redis_settings": RedisSettings(),
     "burst": True,
+    "queues": "*",
     "handle_signals": False,
     "on_startup": None,
     "on_shutdown": None,
@@ -52,7 +53,11 @@ class MemoryServer(FakeServer):
 
         Clients that were made before keep their own. A client of Sentinels still asks them.
         """
-        return patch.object(connections, "QuickPool", partial(_Pool, self))
+        return patch.object(connections, "QuickPool", partial(_Pool, server=self))
+
+    def client(self, **options: Any) -> TaskPool:
+        """Give a new connection to this server; the options are those of a `TaskPool`."""
+        return TaskPool(_Pool(server=self), **options)
 
 
 class MemoryWorker(Worker):
@@ -81,7 +86,7 @@ class MemoryWorker(Worker):
         try:
             while before < len(self.started) <= self._at_most:
                 before = len(self.started)
-                self.queues[:] = queue_keys() or [keys.queue()]
+                self.served.add(queue_keys())
                 self.max_burst_jobs = -1
                 await self.async_run()
         finally:
@@ -113,7 +118,7 @@ class _Tasks(dict[str, "asyncio.Task[Any]"]):
 class _Pool(ConnectionPool):
     """Connections to one server in memory."""
 
-    def __init__(self, server: MemoryServer, /, **options: Any) -> None:
+    def __init__(self, connection_class: object = None, *, server: MemoryServer, **options: Any) -> None:  # noqa: ARG002 - QuickPool has it
         super().__init__(
             _Connection, server=server, **{name: value for name, value in options.items() if name in OPTIONS}
         )
@@ -125,6 +130,26 @@ class _Pool(ConnectionPool):
 
 class _Socket(AsyncFakeSocket):
     """One client's end, with what fakeredis lacks."""
+
+    #: What waits for the answer of a blocking call.
+    _waiting: asyncio.Task[Any] | None = None
+    _gone = False
+
+    def hang_up(self) -> None:
+        """Wait for nothing more: who has gone must not take what another waits for."""
+        self._gone = True
+        if self._waiting:
+            self._waiting.cancel()
+
+    async def _async_blocking(self, *args: Any) -> None:
+        self._waiting = asyncio.current_task()
+        if self._gone:
+            self._db.remove_change_callback(args[3])
+            return
+        try:
+            await super()._async_blocking(*args)
+        finally:
+            self._waiting = None
 
     @command(name="INFO", fixed=(), repeat=(bytes,))
     def info(self, *_sections: bytes) -> bytes:
@@ -154,6 +179,12 @@ class _Connection(FakeAsyncRedisConnection):
             client_info=self._client_info,
         )
         self._reader, self._writer = FakeReader(self._sock), FakeWriter(self._sock)
+
+    async def disconnect(self, nowait: bool = False, **kwargs: Any) -> None:  # noqa: FBT001, FBT002 - part of redis-py
+        """Close, and end what waits for an answer."""
+        if isinstance(self._sock, _Socket):
+            self._sock.hang_up()
+        await super().disconnect(nowait, **kwargs)
 
 
 def _unpack(runtime: Any, data: bytes) -> Any:

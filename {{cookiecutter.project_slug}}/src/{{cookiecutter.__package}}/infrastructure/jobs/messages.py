@@ -47,6 +47,8 @@ class Message(NamedTuple):
     task: str
     queue_key: str
     payload: bytes
+    #: Whether a full queue takes it all the same: it has been promised before.
+    exempt: bool = False
 
     def outcome(self, stored: Any) -> str | None:
         """Read what `enqueue.lua` says: its id, that of the job which stands for it, or None where it is left out."""
@@ -131,6 +133,12 @@ def idempotency_lock(task: str, key: str, ttl: float | timedelta) -> Lock:
     return keys.idempotency(key), "key", milliseconds
 
 
+def origin(*, correlation_id: str | None = None, replay_of: str | None = None) -> dict[str, str]:
+    """Give what a payload says of where its job comes from; without an id, that of the running request or job."""
+    known = {"c": correlation_id or logs.current_correlation_id(), "o": replay_of}
+    return {name: value for name, value in known.items() if value}
+
+
 def encode_payload(
     task: str,
     args: tuple[Any, ...],
@@ -139,9 +147,8 @@ def encode_payload(
     serializer: Callable[[dict[str, Any]], bytes],
     limit: int,
     queue_key: str,
+    more: Mapping[str, Any],
     job_try: int | None = None,
-    correlation_id: str | None = None,
-    replay_of: str | None = None,
 ) -> bytes:
     """Give what is stored of a call.
 
@@ -149,12 +156,7 @@ def encode_payload(
         UnserializableError: an argument cannot be stored; the message names it.
         PayloadTooLargeError: it takes more than `limit` bytes.
     """
-    payload = {"t": job_try, "f": task, "a": args, "k": kwargs, "et": timestamp_ms(), "q": queue_key}
-    correlation_id = correlation_id or logs.current_correlation_id()
-    if correlation_id:
-        payload["c"] = correlation_id
-    if replay_of:
-        payload["o"] = replay_of
+    payload = {"t": job_try, "f": task, "a": args, "k": kwargs, "et": timestamp_ms(), "q": queue_key, **more}
     try:
         data = serializer(payload)
     except UnserializableError as error:

@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from arq.utils import ms_to_datetime, timestamp_ms
-from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, Table, Text, event, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from . import keys
 from .errors import QueueUnavailable
@@ -20,7 +33,7 @@ from .messages import new_job_id
 from .records import JobRecord, JobStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, RowMapping
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session, SessionTransaction
 
@@ -90,11 +103,12 @@ class Outbox:
         self.relay.nudge()
 
     async def find(self, job_id: str) -> JobRecord | None:
-        """Look for a job that has not been published yet."""
-        table = self._table
-        query = select(table).where(table.c.job_id == job_id, table.c.outcome.is_(None)).limit(1)
-        async with self._engine().connect() as connection:
-            row = (await connection.execute(query)).mappings().first()
+        """Look for a job that has not been published yet; there is none while the table is not there.
+
+        Raises:
+            SQLAlchemyError: the database does not answer; an `OSError` says the same.
+        """
+        row = await self._row_of(job_id)
         if row is None:
             return None
         data = read_payload(self.relay.pool, row["payload"])
@@ -105,8 +119,21 @@ class Outbox:
             args=data["a"],
             kwargs=data["k"],
             queue=keys.queue_name(row["queue_key"]),
+            priority=keys.priority(row["queue_key"]),
             enqueue_time=ms_to_datetime(data["et"]),
         )
+
+    async def _row_of(self, job_id: str) -> RowMapping | None:
+        table = self._table
+        query = select(table).where(table.c.job_id == job_id, table.c.outcome.is_(None)).limit(1)
+        async with self._engine().connect() as connection:
+            try:
+                return (await connection.execute(query)).mappings().first()
+            except DBAPIError:
+                await connection.rollback()
+                if await connection.run_sync(lambda sync: inspect(sync).has_table(table.name, schema=table.schema)):
+                    raise
+        return None  # the project has not been migrated yet
 
     def _transaction_ended(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None and session.info.get(WRITTEN):

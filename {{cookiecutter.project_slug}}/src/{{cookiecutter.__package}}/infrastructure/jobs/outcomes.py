@@ -96,6 +96,7 @@ def history_line(data: Mapping[str, Any]) -> str:
             data["ft"],
             data["w"],
             error,
+            keys.priority(data["q"]),
         )
     ).decode()
 

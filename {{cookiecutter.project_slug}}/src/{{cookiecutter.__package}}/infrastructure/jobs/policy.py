@@ -17,6 +17,7 @@ from .retries import RetryConfig
 
 if TYPE_CHECKING:
     from .context import TaskContext
+    from .records import JobPriority
 
 #: The attribute of a decorated function, or of a `Task`, that holds its policy.
 POLICY = "__task_policy__"
@@ -62,6 +63,7 @@ class PolicyOptions(TypedDict, total=False):
     retry: RetryConfig | int
     timeout: timedelta | float
     queue: str
+    priority: JobPriority
     unique: Unique | timedelta
     concurrency: int
     rate_limit: RateLimit
@@ -80,6 +82,7 @@ class TaskPolicy:
         retry: when it is tried again; a number is short for `RetryConfig(max_tries=number)`.
         timeout: seconds (or a timedelta) that a try may take.
         queue: name of the queue that its jobs go to, unless the call names another.
+        priority: how urgent its jobs are, unless the call says otherwise.
         unique: for how long a job keeps out others with the same arguments; a timedelta counts from its enqueueing.
         concurrency: how many of its jobs may run at once, in all workers together.
         rate_limit: how many of its jobs may start within a time, in all workers together.
@@ -96,6 +99,7 @@ class TaskPolicy:
     retry: RetryConfig | None = None
     timeout: float | None = None
     queue: str | None = None
+    priority: JobPriority | None = None
     unique: Unique | timedelta | None = None
     concurrency: int | None = None
     rate_limit: RateLimit | None = None
@@ -150,7 +154,8 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "name": checks.text,
     "retry": _retry,
     "timeout": checks.seconds,
-    "queue": checks.text,
+    "queue": checks.queue,
+    "priority": checks.priority,
     "unique": _unique,
     "concurrency": checks.count,
     "rate_limit": _rate_limit,

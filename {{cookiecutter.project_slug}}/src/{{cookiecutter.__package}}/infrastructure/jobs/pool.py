@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from arq.connections import ArqRedis
-from arq.utils import timestamp_ms
 from redis.exceptions import RedisError, ResponseError
 
-from . import codec, keys, logs, scripts
+from . import codec, keys, scripts
+from .cancelling import cancel_jobs
 from .connections import make_client
-from .errors import JobError, QueueUnavailable
+from .drafts import Draft
+from .errors import JobError, QueueFull, QueueUnavailable
 from .events import JobEvents
-from .lookup import TaskJob, WokenJob, read_payload, read_record
-from .messages import IDEMPOTENCY_TTL, Lock, Message, Timing, encode_payload, idempotency_lock, new_job_id, unique_lock
-from .outcomes import history_line, result_data
+from .lookup import TaskJob, WokenJob, read_record
+from .messages import Message, Timing, encode_payload, new_job_id, origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from arq.connections import RedisSettings
     from arq.jobs import Job
 
-    from .policy import Unique
+    from .drafts import DraftOptions
     from .records import JobRecord
     from .registry import TaskRegistry
 
@@ -33,21 +33,25 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT = 0.8
 #: Bytes that a stored job may take, unless told otherwise.
 MAX_PAYLOAD = 512 * 1024
-#: Milliseconds for which it is known that a job was cancelled before it started.
-CANCELLED_KEPT = 3_600_000
 
 
 class TaskPool(ArqRedis):
     """arq's client with this engine's codec; one per process, see `get_task_pool` of the front door."""
 
     def __init__(
-        self, *args: Any, max_payload: int = MAX_PAYLOAD, registry: TaskRegistry | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        max_payload: int = MAX_PAYLOAD,
+        max_queue_length: int = 0,
+        registry: TaskRegistry | None = None,
+        **kwargs: Any,
     ) -> None:
         """Make a client as redis-py does.
 
         Args:
             args: see `redis.asyncio.Redis`.
             max_payload: bytes that a stored job may take.
+            max_queue_length: jobs that a queue may hold, those that run included; 0: any number.
             registry: the tasks, whose own queue and uniqueness are then kept; without it tasks are names only.
             kwargs: see `redis.asyncio.Redis`.
         """
@@ -56,10 +60,10 @@ class TaskPool(ArqRedis):
         self._serialize = self.job_serializer = self.job_serializer or codec.serialize
         self.job_deserializer = self.job_deserializer or codec.deserialize
         self.max_payload = max_payload
+        self.max_queue_length = max_queue_length
         self.registry = registry
         self.events = JobEvents(self)
         self._enqueue_script = scripts.script(self, "enqueue")
-        self._cancel_script = scripts.script(self, "cancel")
 
     @classmethod
     def from_settings(cls, settings: RedisSettings, **kwargs: Any) -> TaskPool:
@@ -88,8 +92,10 @@ class TaskPool(ArqRedis):
         Raises:
             UnserializableError: an argument cannot be stored; the message names it.
             PayloadTooLargeError: the arguments take more than `max_payload` bytes.
-            InvalidJobError: both `defer_until` and `defer_by` are given.
+            InvalidJobError: both `defer_until` and `defer_by` are given, or the name cannot be that of a queue.
+            InvalidPolicyError: there is no such priority.
             QueueUnavailable: Redis does not answer.
+            QueueFull: the queue holds as many jobs as it may.
         """
         return (await self.send([self.prepare(task, args, kwargs, **options)]))[0]
 
@@ -110,9 +116,9 @@ class TaskPool(ArqRedis):
         """
         job_ids: list[str | None] = []
         rest = iter(items)
-        options.setdefault("correlation_id", logs.current_correlation_id())
         while batch := list(islice(rest, scripts.BATCH)):
-            job_ids += await self.send([self.prepare(task, (), item, **options) for item in batch])
+            draft = Draft(self, task, **options)
+            job_ids += await self.send([draft.message((), item) for item in batch])
         return job_ids
 
     def prepare(
@@ -122,16 +128,8 @@ class TaskPool(ArqRedis):
         kwargs: Mapping[str, Any] | None = None,
         *,
         job_id: str | None = None,
-        queue: str | None = None,
-        defer_until: datetime | None = None,
-        defer_by: float | timedelta | None = None,
-        expires: float | timedelta | None = None,
-        unique: Unique | timedelta | None = None,
         idempotency_key: str | None = None,
-        idempotency_ttl: float | timedelta = IDEMPOTENCY_TTL,
-        correlation_id: str | None = None,
-        replay_of: str | None = None,
-        queue_key: str | None = None,
+        **options: Unpack[DraftOptions],
     ) -> Message:
         """Check and serialise one job, without sending it.
 
@@ -140,36 +138,17 @@ class TaskPool(ArqRedis):
             args: positional arguments after the context.
             kwargs: named arguments.
             job_id: an id of your own; while a job with it waits, runs, or has its result kept, nothing is enqueued.
-            queue: name of the queue; by default the task's own, or `default`.
-            defer_until: when to run it; a datetime without a zone is local time, as everywhere in Python.
-            defer_by: seconds (or a timedelta) from now.
-            expires: seconds (or a timedelta) after which a job that has not started is dropped; by default never.
-            unique: for how long it keeps out others with the same arguments; by default as the task says.
             idempotency_key: a text of the caller's; the same text again leads to no second job.
-            idempotency_ttl: seconds (or a timedelta) for which that is known.
-            correlation_id: what ties the job to a request; by default that of the running request or job.
-            replay_of: id of the first job, if this one does the same again.
-            queue_key: key of the queue, for a queue whose key is not made of a name.
+            options: when and where it runs, and for how long it is unique; see `Draft`.
 
         Raises:
             JobError: see `enqueue`.
         """
-        timing = Timing.of(task, defer_until=defer_until, defer_by=defer_by, expires=expires)
-        policy = self.registry.find_policy(task) if self.registry else None
-        queue_key = queue_key or keys.queue(queue or (policy and policy.queue) or keys.DEFAULT_QUEUE)
-        same = unique or (policy and policy.unique)
-        locks: tuple[Lock, ...] = ()
-        if same:
-            bound = self.registry.bound(task, args, kwargs or {}) if policy and self.registry else None
-            locks = (unique_lock(task, bound or {**({"args": args} if args else {}), **(kwargs or {})}, same, timing),)
-        if idempotency_key is not None:
-            locks = (*locks, idempotency_lock(task, idempotency_key, idempotency_ttl))
-        known = {"correlation_id": correlation_id, "replay_of": replay_of}
-        payload = self._payload(task, args, dict(kwargs or {}), queue_key=queue_key, **known)
-        return Message(job_id or new_job_id(), *timing, job_id is not None, locks, task, queue_key, payload)
+        draft = Draft(self, task, **options)
+        return draft.message(args, kwargs, job_id=job_id, idempotency_key=idempotency_key)
 
     async def send(self, messages: Sequence[Message], *, timeout: float = ANSWER_TIMEOUT) -> list[str | None]:  # noqa: ASYNC109
-        """Store prepared jobs, those of one queue that follow each other in one round trip, 500 at most.
+        """Store prepared jobs, those of one lane that stand side by side in one round trip, 500 at most.
 
         Args:
             messages: what `prepare` has given.
@@ -180,28 +159,34 @@ class TaskPool(ArqRedis):
 
         Raises:
             QueueUnavailable: Redis does not answer.
+            QueueFull: there is no room for what one round trip was to store; what those before it stored stays.
             JobError: Redis refuses the job.
         """
         answers: list[str | None] = []
-        for queue_key, group in groupby(messages, key=lambda message: message.queue_key):
+        for (lane, exempt), group in groupby(messages, key=lambda message: (message.queue_key, message.exempt)):
             rest = iter(group)
+            limit = 0 if exempt else self.max_queue_length
             while batch := list(islice(rest, scripts.BATCH)):
-                args = [scripts.packed([message[:6] for message in batch]), *[message.payload for message in batch]]
-                stored = await self._enqueue(batch[0].task, queue_key, args, timeout)
+                stored = await self._enqueue(lane, batch, limit, timeout)
                 answers += [message.outcome(answer) for message, answer in zip(batch, stored, strict=True)]
         return answers
 
-    def _payload(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any], **more: Any) -> bytes:
-        return encode_payload(task, args, kwargs, serializer=self._serialize, limit=self.max_payload, **more)
-
-    async def _enqueue(self, task: str, queue_key: str, args: list[bytes], seconds: float) -> list[Any]:
+    async def _enqueue(self, lane: str, batch: Sequence[Message], limit: int, seconds: float) -> list[Any]:
+        names, args = [lane], [scripts.packed([message[:6] for message in batch])]
+        args += [message.payload for message in batch]
+        if limit:
+            names += keys.all_of(lane)
+            args.append(b"%d" % limit)
+        task = batch[0].task
         try:
             async with asyncio.timeout(seconds):
-                stored: list[Any] = await self._enqueue_script(keys=[queue_key], args=args)
+                stored: list[Any] | int = await self._enqueue_script(keys=names, args=args)
         except ResponseError as error:
             raise JobError(f"{task}: Redis refused the job: {error}") from error
         except (RedisError, OSError) as error:  # OSError includes the timeout
             raise QueueUnavailable(f"{task}: not enqueued, {no_answer(error)}") from error
+        if isinstance(stored, int):
+            raise QueueFull(keys.queue_name(lane), stored, limit)
         return stored
 
     async def enqueue_job(
@@ -214,14 +199,19 @@ class TaskPool(ArqRedis):
         _defer_by: float | timedelta | None = None,
         _expires: float | timedelta | None = None,
         _job_try: int | None = None,
+        _exempt: bool = False,
         **kwargs: Any,
     ) -> Job | None:
-        """Enqueue as `arq.ArqRedis.enqueue_job` does, with the codec and the atomic step of `enqueue`."""
+        """Enqueue as `arq.ArqRedis.enqueue_job` does, with the codec and the atomic step of `enqueue`.
+
+        With `_exempt`, a full queue takes the job all the same.
+        """
         queue_key = _queue_name or self.default_queue_name
         timing = Timing.of(function, defer_until=_defer_until, defer_by=_defer_by, expires=_expires)
-        payload = self._payload(function, args, kwargs, queue_key=queue_key, job_try=_job_try)
+        how: dict[str, Any] = {"serializer": self._serialize, "limit": self.max_payload, "more": origin()}
+        payload = encode_payload(function, args, kwargs, queue_key=queue_key, job_try=_job_try, **how)
         chosen = _job_id is not None
-        message = Message(_job_id or new_job_id(), *timing, chosen, (), function, queue_key, payload)
+        message = Message(_job_id or new_job_id(), *timing, chosen, (), function, queue_key, payload, _exempt)
         [job_id] = await self.send([message])
         return None if job_id is None else WokenJob(job_id, self, queue_key, self.job_deserializer)
 
@@ -237,42 +227,10 @@ class TaskPool(ArqRedis):
         """
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                names = keys.job(job_id), keys.tries(job_id), keys.lost(job_id)
-                payload, starts, losses = await self.mget(names)
-                if not payload:
-                    return False
-                data = read_payload(self, payload)
-                queue_key = data.get("q") or self.default_queue_name
-                now = timestamp_ms()
-                ended = result_data(
-                    job_id=job_id,
-                    task=data["f"],
-                    args=data["a"],
-                    kwargs=data["k"],
-                    queue_key=queue_key,
-                    tries=int(starts or 0) - int(losses or 0),
-                    enqueued=data["et"],
-                    started=now,
-                    finished=now,
-                    success=False,
-                    result=asyncio.CancelledError(),
-                    replay_of=data.get("o"),
-                    correlation_id=data.get("c"),
-                )
-                answer = await self._cancel_script(
-                    keys=[queue_key],
-                    args=[
-                        job_id,
-                        self._serialize(ended),
-                        CANCELLED_KEPT,
-                        int(terminate),
-                        history_line(ended),
-                        data["f"],
-                    ],
-                )
+                [answer] = await cancel_jobs(self, [job_id], terminate=terminate)
         except (RedisError, OSError) as error:
             raise QueueUnavailable(f"job {job_id}: {no_answer(error)}") from error
-        return answer in {b"cancelled", b"asked"}
+        return answer in {"cancelled", "asked"}
 
     async def job(self, job_id: str) -> TaskJob | None:
         """Look a job up; None if no job with that id is known, or its result is no longer kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +29,15 @@ class JobStatus(StrEnum):
     """Somebody ended it."""
 
 
+class JobPriority(IntEnum):
+    """How urgent a job is, within its queue."""
+
+    LOW = 0
+    NORMAL = 5
+    HIGH = 8
+    CRITICAL = 10
+
+
 class FailureCause(StrEnum):
     """How a job came to its failure."""
 
@@ -46,7 +55,22 @@ class FailureCause(StrEnum):
     """Its payload cannot be read."""
 
 
+class Misfire(StrEnum):
+    """What becomes of ticks that were missed, because no worker ran when they came."""
+
+    SKIP = "skip"
+    """They are passed over."""
+    RUN_ONCE = "run_once"
+    """One run stands for all of them."""
+    RUN_ALL = "run_all"
+    """Each is run, up to a number."""
+
+
 TERMINAL_STATUSES = frozenset({JobStatus.SUCCESS, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+#: Another name for the same.
+TaskStatus = JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +110,7 @@ class JobRecord:
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     queue: str = "default"
+    priority: JobPriority = JobPriority.NORMAL
     #: What the task returned, when `status` is `success`.
     result: Any = None
     #: `"ValueError: no such user"`, when `status` is `failed` or `cancelled`.
@@ -126,6 +151,7 @@ class HistoryRecord:
     status: JobStatus
     tries: int
     enqueue_time: datetime | None
+    priority: JobPriority = JobPriority.NORMAL
     #: When it is due, while it waits.
     due_time: datetime | None = None
     #: When the try began that runs, or that the job ended with.
@@ -163,6 +189,59 @@ class WorkerRecord:
     queued: int = 0
     #: When it last said so.
     seen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedItem:
+    """An item of a batch that became no job."""
+
+    #: Its place among the items, from 0.
+    index: int
+    item: Any
+    #: What is wrong with it.
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of the items of a batch."""
+
+    #: Items that were dealt with.
+    total: int = 0
+    #: Those that became jobs.
+    enqueued: int = 0
+    #: Those for which the same job was there.
+    duplicates: int = 0
+    #: How many were refused, and the first of them.
+    refused_count: int = 0
+    refused: tuple[RefusedItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRecord:
+    """What is known of a schedule; times are aware and in UTC."""
+
+    id: str
+    name: str
+    task: str
+    #: When it is due, as people read it: the cron expression, or `every 5 minutes`.
+    schedule: str
+    timezone: str
+    #: When it is due next; None while it is paused.
+    next_run: datetime | None
+    #: When a job was last enqueued for it.
+    last_run: datetime | None = None
+    last_job_id: str | None = None
+    paused: bool = False
+    misfire: Misfire = Misfire.RUN_ONCE
+    overlap: bool = True
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    #: None: as the task says.
+    queue: str | None = None
+    priority: JobPriority | None = None
+    #: Whether it stands in `WorkerSettings`, rather than having been made at run time.
+    from_code: bool = False
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

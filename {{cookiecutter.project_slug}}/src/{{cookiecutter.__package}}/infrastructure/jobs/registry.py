@@ -73,6 +73,7 @@ class TaskRegistry:
         self._names = {function_of(task): name for name, task in reversed(tasks.items())} | listed
         self._policies = {name: policy_of(task) for name, task in tasks.items()}
         self._signatures = {name: inspect.signature(function_of(task)) for name, task in tasks.items()}
+        self._keywords = {name: _keywords(signature) for name, signature in self._signatures.items()}
 
     def name_of(self, task: str | TaskFunction) -> str:
         """Find the registered name of a task.
@@ -104,7 +105,10 @@ class TaskRegistry:
         Raises:
             InvalidJobError: an argument is missing, or one too many.
         """
-        self._bind(name, args, kwargs)
+        needed, allowed = self._keywords[name]
+        given = kwargs.keys()
+        if args or not needed <= given <= allowed:  # what is plain to see need not be bound, which takes longer
+            self._bind(name, args, kwargs)
 
     def find_policy(self, name: str) -> TaskPolicy | None:
         """Give what the task of this name sets for itself; None for a task that is not registered."""
@@ -125,3 +129,34 @@ class TaskRegistry:
             return self._signatures[name].bind(None, *args, **kwargs)
         except TypeError as error:
             raise InvalidJobError(f"{name}: {error}") from None
+
+
+def _keywords(signature: inspect.Signature) -> tuple[frozenset[str], frozenset[str]]:
+    """Give the names of the arguments that a call must have, and of those that it may have by name."""
+    parameters = list(signature.parameters.values())[1:]
+    variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    needed = {p.name for p in parameters if p.default is p.empty and p.kind not in variadic}
+    allowed = {p.name for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}}
+    return frozenset(needed), frozenset(allowed)
+
+
+def task_name(registry: TaskRegistry | None, task: str | TaskFunction) -> str:
+    """Find the name of a task, see `TaskRegistry.name_of`; without a registry any name is taken as it is."""
+    if registry is None:
+        return task if isinstance(task, str) else as_function(task).name
+    return registry.name_of(task)
+
+
+def checked_name(
+    registry: TaskRegistry | None, task: str | TaskFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str:
+    """Find the name of a task, and refuse arguments that do not fit it, as far as that is known; see `task_name`.
+
+    Raises:
+        UnknownTaskError: no such task is registered.
+        InvalidJobError: an argument is missing, or one too many.
+    """
+    name = task_name(registry, task)
+    if registry is not None:
+        registry.check_call(name, args, kwargs)
+    return name

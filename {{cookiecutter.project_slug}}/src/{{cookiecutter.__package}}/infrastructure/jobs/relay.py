@@ -15,16 +15,16 @@ from zlib import crc32
 import msgspec
 from arq.utils import timestamp_ms
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy import BigInteger, delete, func, insert, literal, select
+from sqlalchemy import BigInteger, delete, func, insert, literal, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import keys, scripts
-from .errors import JobError, QueueUnavailable
+from .errors import JobError, QueueFull, QueueUnavailable
 from .messages import Message
 from .pool import ANSWER_TIMEOUT, no_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -90,12 +90,16 @@ class Relay:
 
         Raises:
             QueueUnavailable: Redis does not answer; the rows stay.
+            QueueFull: those of a full queue stay; all others have been published.
             JobError: Redis refuses all of them; they stay.
             SQLAlchemyError: the database does not answer; an `OSError` says the same.
         """
         published = 0
-        while not self._circuit.is_open and (taken := await self._publish_batch()):
-            published += taken
+        full: dict[str, QueueFull] = {}  # by lane: what is in the way of its rows, for which no others are to wait
+        while not self._circuit.is_open and (count := await self._publish_batch(full)) is not None:
+            published += count
+        if full:
+            raise next(iter(full.values()))
         return published
 
     async def _publish_in_background(self) -> None:
@@ -110,18 +114,23 @@ class Relay:
             else:
                 self._problem = ""
 
-    async def _publish_batch(self) -> int:
+    async def _publish_batch(self, full: dict[str, QueueFull]) -> int | None:
+        """Publish the oldest rows; None: there are no more, or somebody else is at them."""
         async with self.engine().connect() as connection:  # what is not committed in here is rolled back
             if not await self._may_take(connection):
-                return 0
-            taken = await connection.execute(self._take())
+                return None
+            taken = await connection.execute(self._take(full))
             rows: list[Row] = sorted(map(dict, taken.mappings()), key=lambda row: row["id"])
-            refused = await self._send(rows)
-            if refused:
-                await connection.execute(insert(self.table), refused)
+            waiting, refused = await self._send(rows, full)
+            gone = [row for row in rows if row["id"] not in waiting]
+            if not gone:
+                return 0 if rows else None
+            kept = [*waiting.values(), *refused]
+            if kept:
+                await connection.execute(insert(self.table), kept)
             await connection.commit()
-        await self._forget(rows)
-        return len(rows)
+        await self._forget(gone)
+        return len(gone)
 
     async def _may_take(self, connection: AsyncConnection) -> bool:
         """Look whether there is something to publish, and nobody else at it: else rows could overtake each other."""
@@ -133,14 +142,28 @@ class Relay:
         key = literal(crc32(f"relay of {self.table.fullname}".encode()), BigInteger)
         return bool((await connection.execute(select(func.pg_try_advisory_xact_lock(key)))).scalar())
 
-    def _take(self) -> Any:
+    def _take(self, full: Collection[str]) -> Any:
         table = self.table
         oldest = select(table.c.id).where(table.c.refused.is_(None)).order_by(table.c.id).limit(scripts.BATCH)
+        if full:
+            oldest = oldest.where(or_(table.c.outcome.is_not(None), table.c.queue_key.not_in(full)))
         # The statement has to begin with DELETE: before any other, Python's sqlite3 opens no transaction.
         return delete(table).where(table.c.id.in_(oldest.with_for_update(skip_locked=True))).returning(table)
 
-    async def _send(self, rows: list[Row]) -> list[Row]:
-        """Hand rows to Redis; give those that it refuses although it takes others, as they are to be kept."""
+    async def _send(self, rows: list[Row], full: dict[str, QueueFull]) -> tuple[dict[int, Row], list[Row]]:
+        """Hand rows to Redis; give those for which there is no room, by their ids, and those that it refuses."""
+        waiting: dict[int, Row] = {}
+        while True:
+            sending = [row for row in rows if row["id"] not in waiting]
+            try:
+                return waiting, await self._send_fitting(sending)
+            except QueueFull as error:
+                own = [row for row in sending if row["outcome"] is None and _queue(row) == error.queue]
+                waiting |= {row["id"]: row for row in own[error.room :]}
+                full |= dict.fromkeys(keys.lanes(own[0]["queue_key"]), error)
+
+    async def _send_fitting(self, rows: list[Row]) -> list[Row]:
+        """Hand rows to Redis; give those that it refuses although it takes others."""
         try:
             await self._send_together(rows)
         except QueueUnavailable:
@@ -167,8 +190,9 @@ class Relay:
 
     async def _send_together(self, rows: Sequence[Row]) -> None:
         ends = [row for row in rows if row["outcome"] is not None]
+        messages = [_message(row) for row in rows if row["outcome"] is None]
         with self._circuit.call():
-            await self.pool.send([_message(row) for row in rows if row["outcome"] is None])
+            await self.pool.send(sorted(messages, key=lambda message: message.queue_key))  # one round trip for each
             if ends:
                 await self._record_ends(ends)
 
@@ -191,6 +215,10 @@ class Relay:
             raise JobError(f"{rows[0]['task']}: Redis refused the record of the job: {error}") from error
         except (RedisError, OSError) as error:  # OSError includes the timeout
             raise QueueUnavailable(f"{rows[0]['task']}: not recorded, {no_answer(error)}") from error
+
+
+def _queue(row: Row) -> str:
+    return keys.queue_name(row["queue_key"])
 
 
 def _message(row: Row) -> Message:

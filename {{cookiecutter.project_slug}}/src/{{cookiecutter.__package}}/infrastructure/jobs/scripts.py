@@ -36,19 +36,28 @@ NAMES = {
     "DEAD_ATTEMPTS": keys.dead_attempts(""),
     "DEAD": keys.DEAD,
     "QUEUES": keys.QUEUES,
+    "PAUSED": keys.PAUSED,
     "LIMITS": keys.limits(""),
     "STARTS": keys.starts(""),
     "PLACES": keys.places(""),
     "PARKED": keys.parked(""),
+    "OUTSIDE": keys.outside(""),
     "HOMES": keys.homes(""),
     "TURNS": keys.turns(""),
     "PARKED_TASKS": keys.PARKED_TASKS,
     "ABORTS": keys.ABORTS,
     "EVENTS": keys.EVENTS,
+    "SCHEDULES": keys.SCHEDULES,
+    "SCHEDULE": keys.schedule(""),
+    "SCHEDULE_OWNERS": keys.SCHEDULE_OWNERS,
+    "WORKFLOWS": keys.workflow(""),
+    "VALUES": keys.workflow_values(""),
 }
 
 #: The scripts that start or end jobs of tasks with limits.
 LIMITING = {"acquire", "sweep", "commit", "requeue", "cancel"}
+#: The scripts that end jobs of workflows.
+ADVANCING = {"commit", "cancel", "halt"}
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -65,6 +74,7 @@ def _line(name: str) -> str:
 def _source(name: str) -> str:
     defined = ", ".join(f"'{value}'" for value in NAMES.values())
     shared = _line("shared") + (_line("limits") if name in LIMITING else "")
+    shared += _line("workflows") if name in ADVANCING else ""
     # All on the first line, so that Redis's line numbers are those of the file.
     return f"local {', '.join(NAMES)} = {defined} {shared}{_text(name)}"
 

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import WRAPPER_ASSIGNMENTS, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from .context import TaskContext
-from .errors import InvalidPolicyError, JobError
+from .enqueueing import enqueuer, set_enqueuer
+from .errors import InvalidPolicyError
 from .policy import PolicyOptions, TaskPolicy, combined, function_of, policy_of
 from .registry import TaskFunction, TaskRegistry, as_function
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from .policy import Unique
+    from .records import JobPriority
 
 P = ParamSpec("P")
 R = TypeVar("R")
 ResultT = TypeVar("ResultT")
 T = TypeVar("T")
-
-#: `enqueue_task` of the front door.
-Enqueuer = Callable[..., Awaitable[str | None]]
-
-_enqueuer: Enqueuer | None = None
-
-
-def set_enqueuer(enqueue_task: Enqueuer | None) -> Enqueuer | None:
-    """Let tasks be enqueued by this function, and give the one that did it before.
-
-    It is called with the task, its arguments, and those options that were given, as `_job_id=...` and so on.
-    """
-    global _enqueuer
-    before, _enqueuer = _enqueuer, enqueue_task
-    return before
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -45,6 +31,7 @@ class EnqueueOptions(TypedDict, total=False):
 
     job_id: str
     queue: str
+    priority: JobPriority
     defer_by: float | timedelta
     defer_until: datetime
     expires: float | timedelta
@@ -79,10 +66,7 @@ class ConfiguredTask(Generic[P]):
         return await self._enqueue(args, kwargs, _defer_until=when)
 
     async def _enqueue(self, args: tuple[Any, ...], kwargs: dict[str, Any], **timing: Any) -> str | None:
-        if _enqueuer is None:
-            problem = "nothing enqueues yet; import the front door, infrastructure.tasks, before the first call"
-            raise JobError(f"{self._task!r}: {problem}")
-        return await _enqueuer(self._task, *args, **(self._options | timing), **kwargs)
+        return await enqueuer(self._task)(self._task, *args, **(self._options | timing), **kwargs)
 
 
 class Task(ConfiguredTask[P], Generic[P, R]):
@@ -131,8 +115,8 @@ class Task(ConfiguredTask[P], Generic[P, R]):
         """Give the same task with options for the next jobs.
 
         Args:
-            options: `job_id`, `queue`, `defer_by`, `defer_until`, `expires`, `idempotency_key`, `unique`, `session`:
-                what `enqueue_task` takes with a `_`.
+            options: `job_id`, `queue`, `priority`, `defer_by`, `defer_until`, `expires`, `idempotency_key`, `unique`,
+                `session`: what `enqueue_task` takes with a `_`.
         """
         return ConfiguredTask(self, options)
 

@@ -29,6 +29,8 @@ import pytest_asyncio
 import time_machine
 from arq.worker import get_kwargs
 
+from . import keys
+from .batches import Batches
 from .connections import RedisSettings, close_client
 from .execution import Execution
 from .expectations import Expectations
@@ -36,6 +38,7 @@ from .fallback import Dispatcher
 from .memory import MemoryServer, MemoryWorker
 from .pool import TaskPool
 from .records import JobStatus
+from .workflows import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -43,7 +46,15 @@ if TYPE_CHECKING:
     from .records import JobRecord
 
 #: What enqueues: methods that nothing else of the engine calls.
-EAGER = [(Dispatcher, "dispatch"), (TaskPool, "enqueue"), (TaskPool, "enqueue_many"), (TaskPool, "enqueue_job")]
+EAGER: list[tuple[type, str]] = [
+    (Dispatcher, "dispatch"),
+    (TaskPool, "enqueue"),
+    (TaskPool, "enqueue_many"),
+    (TaskPool, "enqueue_job"),
+    (Batches, "enqueue"),
+    (Workflows, "chain"),
+    (Workflows, "group"),
+]
 NOT_STARTED = {JobStatus.PENDING, JobStatus.SCHEDULED}
 #: Runs of jobs that one call makes, unless told otherwise.
 MAX_RUNS = 1000
@@ -212,7 +223,9 @@ class MemoryJobs(Expectations):
             self.server.connected = True
 
     def _next_due(self) -> float | None:
-        scores = [self._redis.zrange(key, 0, 0, withscores=True)[0][1] for key in self.queue_keys()]
+        paused = {key.decode() for key in self._redis.smembers(keys.PAUSED)}
+        due = [key for key in self.queue_keys() if keys.queue_of(key) not in paused]
+        scores = [self._redis.zrange(key, 0, 0, withscores=True)[0][1] for key in due]
         return min(scores) / 1000 if scores else None
 
     def _eager(

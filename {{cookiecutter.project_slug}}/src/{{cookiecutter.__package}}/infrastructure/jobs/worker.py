@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +28,21 @@ from .registry import TaskRegistry, as_function
 from .retention import Retention, keep_trimmed
 from .retries import DELAY, RetryConfig
 from .running import threads
-from .running.aborts import cancel_aborted, listen_for_aborts
+from .running.aborts import cancel_aborted, on_abort
 from .running.consumer import Consumer
 from .running.deadlines import Deadlines
 from .running.outage import Outage
 from .running.presence import Presence, new_worker_id
 from .running.processes import ProcessPool
+from .running.served import ServedQueues, learn_lanes, on_lane
 from .running.services import Service, Services
+from .running.signals import Handler, listen_for_signals
 from .running.stopping import StoppingWorker
 from .safety import wait_for_safe_redis
+from .scheduler import Scheduler, keep_scheduled, on_schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, tzinfo
 
     from arq.connections import ArqRedis, RedisSettings
@@ -49,9 +51,9 @@ if TYPE_CHECKING:
     from arq.worker import Function
 
     from .registry import TaskFunction
-    from .running.claims import Claim
     from .running.commits import End, Return
     from .running.plans import Plan
+    from .schedules import Schedule
 
 logger = logging.getLogger("arq.worker")
 
@@ -71,7 +73,9 @@ class Worker(StoppingWorker):
     - A task that raises, or takes longer than its timeout, is retried up to `max_tries`.
     - `retry_delay`: upper bound of the pause after the first failure; it doubles with each try.
     - `lease`: seconds after which a job runs elsewhere when its worker has died.
-    - `queues`: names of more queues, which are served after `queue_name`.
+    - `queues`: names of the queues that it serves in place of `queue_name`, in this order, `*` for all others; with the
+      slots that are kept free for each, where it is a mapping or a text such as `emails=5,reports`.
+    - `schedules`: `Schedule`s, beside arq's `cron_jobs`; each tick of either leads to one job, whatever the clocks say.
     - SIGTERM lets running jobs finish for `job_completion_wait`, 30 seconds unless told otherwise, and hands back the
       rest; a second signal ends the waiting.
     - Redis away: at start and later, the worker waits and says so, instead of ending.
@@ -84,8 +88,9 @@ class Worker(StoppingWorker):
         functions: Sequence[Function | TaskFunction] = (),
         *,
         queue_name: str | None = default_queue_name,
-        queues: Sequence[str] = (),
+        queues: str | Sequence[str] | Mapping[str, int] = (),
         cron_jobs: Sequence[CronJob] | None = None,
+        schedules: Sequence[Schedule] | None = None,
         redis_settings: RedisSettings | None = None,
         redis_pool: ArqRedis | None = None,
         burst: bool = False,
@@ -119,11 +124,13 @@ class Worker(StoppingWorker):
         allow_eviction: bool = False,
         allow_no_persistence: bool = False,
         max_payload: int = MAX_PAYLOAD,
+        max_queue_length: int = 0,
         log_arguments: bool = False,
         retention: Retention = Retention(),  # noqa: B008 - it never changes
         services: Sequence[Service] = (),
     ) -> None:
-        policy = Policy(
+        #: What becomes of a try that fails, unless its task says otherwise.
+        self.policy = policy = Policy(
             retry=RetryConfig(max_tries=max_tries, delay=timedelta(seconds=to_seconds(retry_delay))),
             timeout=to_seconds(job_timeout),
             keep_progress=max(to_seconds(keep_result), PROGRESS_KEPT),
@@ -165,25 +172,31 @@ class Worker(StoppingWorker):
         )
         self._accepted = {"allow_eviction": allow_eviction, "allow_no_persistence": allow_no_persistence}
         self.lease_s = to_seconds(lease)
-        self._max_payload = max_payload
-        self.queues = [self.queue_name, *(keys.queue(name) for name in queues)]
+        self._pool_limits = {"max_payload": max_payload, "max_queue_length": max_queue_length}
+        self.served = ServedQueues(queues, first=self.queue_name, max_jobs=self.max_jobs)
+        home = self.served.keys[0]
         self.job_tasks = self.tasks  # arq has two coroutines for each job; here it is one
         #: Jobs that another worker has got although they were this worker's: they may have run twice.
         self.jobs_lost = 0
         self.outage = Outage()
-        self.runtime = Runtime(Deadlines(self._on_stuck), ProcessPool())
+        self.runtime = Runtime(
+            Deadlines(lambda claim: self._consumer.give_up(claim) if self._consumer else None), ProcessPool()
+        )
         self.presence = Presence(
             new_worker_id(),
-            self.queue_name,
-            queues=[keys.queue_name(key) for key in self.queues],
-            health_key=self.health_check_key,
-            lifetime=int(self.health_check_interval + 1),
+            home,
+            health_key=health_check_key or keys.health(home),
+            interval=self.health_check_interval,
         )
         self._hurry = asyncio.Event()
         self.log_arguments = log_arguments
         self.retention = retention
-        listeners = [listen_for_aborts] if allow_abort_jobs else []
-        self._services = Services([*listeners, keep_trimmed, keep_sweeping, *services])
+        #: What is done about a message on a channel, by the channel.
+        self.signals: dict[str, Handler] = {keys.QUEUES: on_lane, keys.SCHEDULES: on_schedule}
+        if allow_abort_jobs:
+            self.signals[keys.ABORTS] = on_abort
+        self._services = Services([listen_for_signals, keep_trimmed, keep_sweeping, keep_scheduled, *services])
+        self.scheduler = Scheduler(self, schedules, cron_jobs=cron_jobs, registry=self.registry)
         self.plans: dict[str, Plan] = {}
         self.limits: Limits
         self._next_tick = float("-inf")
@@ -199,8 +212,10 @@ class Worker(StoppingWorker):
     async def main(self) -> None:
         """Wait for Redis, look at its settings, then work until stopped, or in burst mode until nothing is left."""
         # `arq --watch` runs one worker again and again.
-        self.stopping, self._last_health_check, self._next_tick = False, 0.0, float("-inf")
+        self.stopping, self._next_tick = False, float("-inf")
+        self.presence.reset()
         self._hurry.clear()
+        self.scheduler.reset()
         if self._pool is None and self.redis_settings is not None:
             self._pool = TaskPool.from_settings(
                 self.redis_settings,
@@ -208,7 +223,7 @@ class Worker(StoppingWorker):
                 job_deserializer=self.job_deserializer,
                 default_queue_name=self.queue_name,
                 expires_extra_ms=self.expires_extra_ms,
-                max_payload=self._max_payload,
+                **self._pool_limits,
                 registry=self.registry,
             )
         self.loop.set_default_executor(threads.new_executor(self.max_jobs))
@@ -220,16 +235,13 @@ class Worker(StoppingWorker):
             await self.on_startup(self.ctx)
         self.limits = Limits.of(self)
         self._consumer = Consumer(self)
+        await learn_lanes(self)
         self._services.start(self)
         try:
             await self._consumer.run()
         finally:
             await self._services.stop()
             self.runtime.processes.close()
-
-    def _on_stuck(self, claim: Claim) -> None:
-        if self._consumer:
-            self._consumer.give_up(claim)
 
     async def poll(self) -> None:
         """Do what is to be done now and then, and start the jobs that are due."""
@@ -248,6 +260,11 @@ class Worker(StoppingWorker):
         """Refuse: which jobs are started, Redis decides in one step, see `Consumer.claim`."""
         raise JobError(f"a worker starts what is due by itself, and cannot be told to start {job_ids}")
 
+    def serve(self, lanes: Iterable[str]) -> None:
+        """See `Consumer.serve`."""
+        if self._consumer:
+            self._consumer.serve(lanes)
+
     @property
     def jobs_started(self) -> int:
         """Jobs that have been started since the worker was."""
@@ -259,23 +276,12 @@ class Worker(StoppingWorker):
 
     async def record_health(self) -> None:
         """Give a sign of life, if it is time for one."""
-        now = time.time()
-        if now - self._last_health_check < self.health_check_interval:
-            return
-        self._last_health_check = now
-        changed, line = await self.presence.tell(self)
-        if changed:
-            logger.info("recording health: %s", line)
+        await self.presence.tell_now_and_then(self)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
-        """Enqueue the ticks that are due soon, as arq does; one that could not be enqueued is not forgotten."""
-        ticks = [cron_job.next_run for cron_job in self.cron_jobs]
-        try:
-            await super().run_cron(n, delay, num_windows)
-        except BaseException:
-            for cron_job, tick in zip(self.cron_jobs, ticks, strict=True):
-                cron_job.next_run = tick
-            raise
+        """Enqueue what this worker alone is to enqueue; all else is the scheduler's."""
+        await self.scheduler.begin()
+        await self.scheduler.run_cron(n, timedelta(seconds=delay * num_windows))
 
     async def close(self) -> None:
         """End as arq does, and run `on_shutdown` whatever else fails."""

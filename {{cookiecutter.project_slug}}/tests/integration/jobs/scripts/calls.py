@@ -53,6 +53,8 @@ class Done(NamedTuple):
     line: str = ""
     dead: bool = False
     group: str = ""
+    #: Workflow, number, why it has ended, number of its value.
+    part: tuple[str, int, str, int] | None = None
 
 
 class Hand:
@@ -69,10 +71,18 @@ class Hand:
         return f"{self._token}:{self.stamps[job_id]}".encode()
 
     async def claim(
-        self, *, slots: int = 10, queues: Sequence[str] = (QUEUE,), spare_lapsed: bool = False, began: int = 0
+        self,
+        *,
+        slots: int = 10,
+        queues: Sequence[str] = (QUEUE,),
+        spare_lapsed: bool = False,
+        began: int = 0,
+        aged: int = 0,
+        kept: bytes = b"",
     ) -> tuple[int, int, list[Claimed]]:
+        began = began or await now_of(self._pool)
         now, wait, flat = await scripts.script(self._pool, "claim")(
-            keys=queues, args=[self._token, LEASE, slots, int(spare_lapsed), began or await now_of(self._pool)]
+            keys=queues, args=[self._token, LEASE, slots, int(spare_lapsed), began, aged, kept]
         )
         jobs = [
             Claimed(job_id.decode(), payload, attempt, losses, due, queue, special.decode())
@@ -90,10 +100,10 @@ class Hand:
         script = scripts.script(self._pool, "renew")
         return [job_id.decode() for job_id in await script(args=[self._token, lease, int(away), scripts.packed(jobs)])]
 
-    async def commit(self, *ends: Done, away: bool = False) -> list[int]:
-        jobs = [(end.job_id, end.queue, self.stamps[end.job_id], *end[3:]) for end in ends]
+    async def commit(self, *ends: Done, away: bool = False, values: Sequence[bytes] = ()) -> list[int]:
+        jobs = [(end.job_id, end.queue, self.stamps[end.job_id], *end[3:-1], *(end.part or ())) for end in ends]
         committed: list[int] = await scripts.script(self._pool, "commit")(
-            args=[self._token, int(away), scripts.packed(jobs), *[end.result for end in ends]]
+            args=[self._token, int(away), scripts.packed(jobs), *[end.result for end in ends], *values]
         )
         return committed
 
@@ -132,12 +142,20 @@ async def enqueue(
     return stored
 
 
+async def cancel_many(
+    pool: TaskPool, *jobs: tuple[Any, ...], kept: int = KEEP, terminate: bool = False
+) -> tuple[list[bytes], list[bytes]]:
+    """Cancel jobs, each given as (id, lane, task, line, ...); what is stored of each is the same."""
+    answers, given_up = await scripts.script(pool, "cancel")(
+        args=[int(terminate), kept, scripts.packed(jobs), *[CANCELLED] * len(jobs)]
+    )
+    return answers, given_up
+
+
 async def cancel(
     pool: TaskPool, job_id: str, *, kept: int = KEEP, terminate: bool = False, line: str = "line", task: str = "task"
 ) -> bytes:
-    answer: bytes = await scripts.script(pool, "cancel")(
-        keys=[QUEUE], args=[job_id, CANCELLED, kept, int(terminate), line, task]
-    )
+    [answer], _ = await cancel_many(pool, (job_id, QUEUE, task, line), kept=kept, terminate=terminate)
     return answer
 
 

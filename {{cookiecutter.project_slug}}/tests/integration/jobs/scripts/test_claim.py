@@ -178,13 +178,15 @@ async def test_claim_gives_the_time_to_the_next_due_job_of_any_queue(pool: TaskP
 
 
 async def test_claim_tells_of_jobs_that_are_not_to_be_run(pool: TaskPool, me: Hand, other: Hand) -> None:
-    """An id in `arq:abort` is marked, also where the lease had lapsed, and taken off the list; others stay on it."""
+    """An id in `arq:abort` is marked, also where the lease had lapsed; it stays there until its end is recorded."""
     await enqueue(pool, "a", "b", "c")
     await other.claim(slots=1)
     await lapse(pool, "a")
     await pool.zadd(keys.ABORTS, {"a": 1, "b": 1, "elsewhere": 1})
     _, _, jobs = await me.claim()
     assert {job.job_id: job.special for job in jobs} == {"a": "aborted", "b": "aborted", "c": ""}
+    assert set(await pool.zrange(keys.ABORTS, 0, -1)) == {b"a", b"b", b"elsewhere"}
+    await me.commit(Done("a"), Done("b", status="cancelled"))
     assert await pool.zrange(keys.ABORTS, 0, -1) == [b"elsewhere"]
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import ResponseError
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import keys, scripts
-from {{ cookiecutter.__package }}.infrastructure.jobs import pool as pool_module
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobPriority, keys, scripts
+from {{ cookiecutter.__package }}.infrastructure.jobs import messages as messages_module
 
 from integration.jobs.scripts.calls import (
     FAILED,
@@ -19,6 +19,7 @@ from integration.jobs.scripts.calls import (
     enqueue,
     everything,
     expiry_of,
+    listening,
     names,
     now_of,
     score_of,
@@ -26,6 +27,8 @@ from integration.jobs.scripts.calls import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
 
     from integration.jobs.scripts.calls import Hand
@@ -74,7 +77,7 @@ async def test_enqueue_counts_a_delay_by_the_clock_of_redis(pool: TaskPool) -> N
 
 async def test_a_client_whose_clock_is_wrong_delays_right(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a client's clock that stands still in 1970, a delay of a minute is a minute."""
-    monkeypatch.setattr(pool_module, "timestamp_ms", lambda: 0)
+    monkeypatch.setattr(messages_module, "timestamp_ms", lambda: 0)
     before = await now_of(pool)
     await pool.enqueue("task", job_id="a", defer_by=60, expires=60)
     after = await now_of(pool)
@@ -167,3 +170,69 @@ async def test_enqueue_that_is_refused_in_the_middle_stores_nothing(wrong: str, 
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await scripts.script(pool, "enqueue")(keys=[QUEUE], args=[scripts.packed(some), *[PAYLOAD] * len(some)])
         assert await everything(pool) == found
+
+
+# A queue that is full
+
+
+async def enqueue_within(
+    pool: TaskPool, limit: int, *job_ids: str, queue: str = QUEUE, lifetime: int = 0, locks: Sequence[Any] = ()
+) -> Any:
+    """Enqueue where the queue may hold so many jobs; the first one has the locks."""
+    jobs = [(job_id, False, 0, lifetime, True, () if number else locks) for number, job_id in enumerate(job_ids)]
+    args: list[Any] = [scripts.packed(jobs), *[PAYLOAD] * len(jobs), limit]
+    return await scripts.script(pool, "enqueue")(keys=[queue, *keys.all_of(queue)], args=args)
+
+
+async def test_enqueue_counts_all_that_is_in_the_queue(pool: TaskPool) -> None:
+    """Every lane, and what is parked from each; where there is room for all, all are stored, to the last place."""
+    for number, name in enumerate(keys.all_of(MAIL)):
+        await pool.zadd(name, {f"there {number}": 1})
+    await pool.zadd(QUEUE, {"elsewhere": 1})
+    found = await everything(pool)
+    assert await enqueue_within(pool, 9, "a", "b", queue=MAIL) == 8
+    assert await everything(pool) == found
+    assert await enqueue_within(pool, 10, "a", "b", queue=MAIL) == [1, 1]
+    assert await enqueue_within(pool, 10, "c", queue=MAIL) == 10
+    assert await enqueue(pool, "c", queue=MAIL) == [1]
+
+
+@pytest.mark.parametrize("lifetime", [0, 90_000])
+@pytest.mark.parametrize("length", [0, 1, 3])
+async def test_enqueue_that_has_no_room_changes_nothing(length: int, lifetime: int, pool: TaskPool) -> None:
+    """Where it is noticed after some jobs, of these, their locks, and what an earlier job of that id has left, too."""
+    await enqueue(pool, "a")
+    await cancel(pool, "a")
+    await pool.set(keys.unknown("a"), 1)
+    if length:
+        await enqueue(pool, *map(str, range(length)))
+    found = await everything(pool)
+    assert await enqueue_within(pool, 3, *"abcd", lifetime=lifetime, locks=[FREE, LOCK]) == length
+    assert await everything(pool) == found
+
+
+async def test_enqueue_answers_for_jobs_that_need_no_room(pool: TaskPool) -> None:
+    """An id that is taken, or a job that another stands for, is left out as ever, also where the queue is full."""
+    await enqueue(pool, "a", locks=[LOCK])
+    assert await enqueue_within(pool, 1, "a") == [0]
+    assert await enqueue_within(pool, 1, "b", locks=[LOCK]) == [[1, b"a"]]
+    assert await enqueue_within(pool, 2, "a", "b") == [0, 1]
+    assert await enqueue_within(pool, 2, "a", "b", "c") == 2
+
+
+async def test_enqueue_without_a_limit_counts_nothing(pool: TaskPool) -> None:
+    """Who has set none pays nothing for it."""
+    await pool.config_resetstat()
+    await enqueue(pool, "a", chosen=False)
+    calls = {name.removeprefix("cmdstat_") for name in await pool.info("commandstats")}
+    assert calls - {"config|resetstat"} == {"evalsha", "time", "set", "zadd", "sadd", "publish", "llen", "lpush"}
+
+
+async def test_enqueue_tells_of_a_new_lane(pool: TaskPool) -> None:
+    """Once, on the channel of the queues, so that those who serve all learn of it."""
+    urgent = keys.queue("mail", JobPriority.CRITICAL)
+    async with listening(pool, keys.QUEUES) as listener:
+        await enqueue(pool, "a", "b", queue=urgent)
+        await enqueue(pool, "c", queue=urgent)
+        await enqueue(pool, "d", queue=MAIL)
+        assert await listener.told() == [urgent.encode(), MAIL.encode()]

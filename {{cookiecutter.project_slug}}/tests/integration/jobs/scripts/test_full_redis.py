@@ -101,7 +101,7 @@ async def test_a_full_redis_lets_jobs_be_claimed(pool: TaskPool, me: Hand) -> No
     }
     assert {await score_of(pool, job.job_id, (QUEUE, MAIL)[job.queue - 1]) for job in jobs} == {now + LEASE + 0.5}
     assert await pool.exists(*[keys.in_progress(job.job_id) for job in jobs]) == 6
-    assert not await pool.exists(keys.ABORTS, keys.expiring("expires"))
+    assert not await pool.exists(keys.expiring("expires"))
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -7,11 +7,13 @@
 | `held` | the jobs whose lease is held |
 | `leases` | keeping them |
 | `attempts` | one try of one job |
+| `endings` | what is recorded of a job that has ended |
 | `plans` | what is the same for every job of a task |
 | `unknown` | jobs whose task this worker does not know |
 | `suspects` | jobs that may end their worker |
 | `deadlines` | when a try has taken too long |
 | `aborts` | jobs that somebody wants to be ended |
+| `signals` | what a worker is told while it runs |
 | `threads` | where plain functions run |
 | `processes`, `child` | where functions run that compute, and the other side of that |
 | `commits` | recording what became of jobs |

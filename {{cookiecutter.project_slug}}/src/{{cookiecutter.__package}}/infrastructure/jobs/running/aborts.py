@@ -48,10 +48,7 @@ async def take_aborts(client: Redis, running: AbstractSet[str]) -> set[str]:
     return ours
 
 
-async def listen_for_aborts(worker: Worker) -> None:
-    """Cancel a job as soon as somebody wants that (a service of the worker); what it misses is found a tick later."""
-    async with worker.pool.pubsub(ignore_subscribe_messages=True) as pubsub:
-        await pubsub.subscribe(keys.ABORTS)
-        async for message in pubsub.listen():
-            if message["data"].decode() in worker.tasks:
-                await cancel_aborted(worker)
+async def on_abort(worker: Worker, job_id: str) -> None:
+    """Cancel a job as soon as somebody wants that (a handler of signals); what it misses is found a tick later."""
+    if job_id in worker.tasks:
+        await cancel_aborted(worker)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from arq.jobs import DeserializationError
 from arq.utils import ms_to_datetime, timestamp_ms
 from arq.worker import JobExecutionFailed, Retry, RetryJob
 
-from .. import codec, keys, logs
+from .. import keys, logs
 from ..limits import may_start
-from ..outcomes import attempt_line, encode_result, history_line, result_data
+from ..outcomes import attempt_line
+from ..parts import Part, take, why_given_up
 from ..records import FailureCause, JobStatus
-from .commits import End, Return
-from .plans import keep_result, plan_of
+from .commits import Return
+from .endings import end_of
+from .plans import plan_of
 from .unknown import UNKNOWN_TASK_DELAY, may_wait
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ..policy import Hook
     from ..worker import Worker
     from .claims import Claim
+    from .commits import End
     from .plans import Plan
 
 logger = logging.getLogger("arq.worker")
@@ -43,6 +47,7 @@ class Attempt:
         "job_try",
         "kwargs",
         "name",
+        "part",
         "plan",
         "replay_of",
         "started",
@@ -61,6 +66,7 @@ class Attempt:
         self.started = 0  # when the try began, in ms; 0: it has not
         self.replay_of: str | None = None
         self.correlation_id: str | None = None
+        self.part = Part.of(claim.job_id)
 
     @property
     def ref(self) -> str:
@@ -71,12 +77,18 @@ class Attempt:
         """Run the job, if it can be run; None if it is no longer this worker's."""
         try:
             self._open()
+            if self.claim.special == "aborted":
+                logs.cancelled(self, before_start=True)
+                return self._cancelled(await self._why_aborted())
+            await self._take()
         except DeserializationError as error:
             logger.exception("deserializing job %s failed", self.claim.job_id)
             return await self._fail(error, FailureCause.UNDECODABLE)
-        if self.claim.special == "aborted":
-            logs.cancelled(self, before_start=True)
-            return self._cancelled(asyncio.CancelledError())
+        except asyncio.CancelledError as error:
+            return await self._interrupted(error)
+        return await self._start()
+
+    async def _start(self) -> End | Return | None:
         refusal = self._refusal()
         if refusal is None and self.plan is None:
             if await may_wait(self):
@@ -101,6 +113,8 @@ class Attempt:
     async def give_up(self) -> End | Return:
         """Give the outcome of a try that was cancelled at its deadline, and does not end."""
         self._open()
+        with suppress(DeserializationError):
+            await self._take()
         self.started = self.claim.started
         error = TimeoutError(f"{self.name} does not end although it is cancelled")
         logger.error("%s goes on although it is cancelled; it is given up, but takes up the worker's time", self.ref)
@@ -125,10 +139,23 @@ class Attempt:
         # Whoever enqueued the job may have asked to begin with another try than 1.
         self.job_try = claim.attempt - claim.losses + max(0, (asked_try or 1) - 1)
         self.replay_of, self.correlation_id = data.get("o"), data.get("c")
+        if self.part:
+            self.part = self.part.with_wishes(data.get("wf"))
         self.plan = plan_of(self.worker, self.name)
         if self.plan and self.plan.execution.limits:
             claim.group = self.name
         logs.enter_job(self, keys.queue_name(claim.queue_key))
+
+    async def _take(self) -> None:
+        """Get what the job takes from its workflow; it counts as an argument from here on."""
+        if self.part:
+            worker = self.worker
+            self.args, self.kwargs = await take(worker.pool, self.part, self.args, self.kwargs, worker.job_deserializer)
+
+    async def _why_aborted(self) -> asyncio.CancelledError:
+        if self.part is None:
+            return asyncio.CancelledError()
+        return asyncio.CancelledError(await why_given_up(self.worker.pool, self.part.workflow_id))
 
     def _refusal(self) -> tuple[JobExecutionFailed, FailureCause] | None:
         """Tell why the job may not be started any more, if that is so."""
@@ -250,35 +277,6 @@ class Attempt:
         return self._ended(JobStatus.CANCELLED, error)
 
     def _ended(self, status: JobStatus, result: Any, cause: FailureCause | None = None) -> End:
-        worker, claim, plan = self.worker, self.claim, self.plan
         if status is not JobStatus.SUCCESS:
-            worker.jobs_failed += 1
-        kept, keep_claim = (plan.keep_result, plan.keep_claim) if plan else (keep_result(worker), 0)
-        now = timestamp_ms()
-        data = result_data(
-            job_id=claim.job_id,
-            task=self.name,
-            args=self.args,
-            kwargs=self.kwargs,
-            queue_key=claim.queue_key,
-            tries=self.job_try if self.started else self.job_try - 1,
-            enqueued=self.enqueued,
-            started=self.started or now,
-            finished=now,
-            success=status is JobStatus.SUCCESS,
-            result=result,
-            worker=worker.presence.record.worker_id if self.started else None,
-            cause=cause,
-            replay_of=self.replay_of,
-            correlation_id=self.correlation_id,
-        )
-        if cause is FailureCause.UNDECODABLE:
-            data["p"] = claim.payload
-        encoded = encode_result(data, worker.job_serializer or codec.serialize, self.ref) if kept >= 0 or cause else b""
-        if status is JobStatus.SUCCESS and not data["s"]:
-            status, cause = JobStatus.FAILED, FailureCause.EXCEPTION
-        dead = cause is not None and encoded != b"" and worker.retention.dead_letters > 0
-        if dead and cause:
-            logs.buried(self, cause)
-        line = history_line(data) if worker.retention.history > 0 else ""
-        return End(claim, status, encoded, kept if encoded else -1, keep_claim, line, dead)
+            self.worker.jobs_failed += 1
+        return end_of(self, status, result, cause)

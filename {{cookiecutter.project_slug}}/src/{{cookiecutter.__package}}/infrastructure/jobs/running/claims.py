@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import scripts
+from .served import AGED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from redis.asyncio import Redis
+
+    from .served import ServedQueues
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +31,7 @@ class Claim:
     losses: int
     #: When the job was due, in ms.
     due: int
+    #: The lane that it is in.
     queue_key: str
     #: What is special: `lapsed` (the claim before this one was not kept up: its worker died, or was cut off), `aborted`
     #: (it was cancelled before it started), `expired` (it was not to be started so late), until when it had to start,
@@ -56,43 +59,55 @@ class Claim:
 
 
 class Claimer:
-    """Claims jobs from some queues, the first of them first."""
+    """Claims jobs from the queues that a worker serves."""
 
-    def __init__(self, client: Redis, token: str, *, lease: float, queues: Sequence[str]) -> None:
+    def __init__(self, client: Redis, token: str, *, lease: float, served: ServedQueues) -> None:
         """Prepare.
 
         Args:
             client: the connection to Redis.
             token: what marks this worker's claims.
             lease: seconds that a claim lasts without renewal.
-            queues: keys of the queues.
+            served: the queues.
         """
         self._client = client
         self._script = scripts.script(client, "claim")
         self._token = token
         self._lease_ms = round(lease * 1000)
-        self._queues = list(queues)
-        self._queues_in_turn = deque(queues)
+        self._served = served
+        self._claimed = self._peeked = 0
         #: Redis's clock less the loop's, in ms.
         self._ahead = (time.time() - asyncio.get_running_loop().time()) * 1000
 
-    async def claim(self, slots: int, *, spare_lapsed: bool, began: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, slots: int, *, running: Iterable[Claim] = (), spare_lapsed: bool, began: float
+    ) -> tuple[list[Claim], float | None]:
         """Claim up to `slots` due jobs, in one round trip.
 
         Args:
             slots: how many at most.
+            running: the jobs that fill the worker's other slots.
             spare_lapsed: leave jobs whose lease has lapsed to the worker that held it.
             began: moment of the loop's clock at which the caller began to ask.
 
         Returns:
             The jobs, and the seconds until the next is due: 0 if there may be more, None if there is none.
         """
+        lanes = self._served.lanes()
+        aged = (self._claimed + slots) // AGED - self._claimed // AGED
         now, wait, flat = await self._script(
-            keys=self._queues,
-            args=[self._token, self._lease_ms, slots, int(spare_lapsed), round(self._redis_time(began))],
+            keys=lanes,
+            args=[
+                self._token,
+                self._lease_ms,
+                slots,
+                int(spare_lapsed),
+                round(self._redis_time(began)),
+                aged,
+                self._served.kept(slots, running, lanes),
+            ],
         )
         self._ahead = now - asyncio.get_running_loop().time() * 1000
-        queues = self._queues
         words = iter(flat)
         claims = [
             Claim(
@@ -101,22 +116,25 @@ class Claimer:
                 attempt,
                 losses,
                 due,
-                queues[number - 1],
+                lanes[number - 1],
                 special.decode(),
                 now,
                 f"{attempt}:{now}",
             )
             for job_id, payload, attempt, losses, due, number, special in zip(*[words] * 7, strict=True)
         ]
+        self._claimed += len(claims)
         return claims, None if wait == -2 else max(wait, 0) / 1000  # noqa: PLR2004 - see the script
 
     async def peek(self) -> float | None:
         """Give the seconds until the first job of one queue is due, None if it is empty: one command, whose turn it is.
 
-        What this engine's clients enqueue is told anyway; it is the jobs of plain arq clients that are found so.
+        What this engine's clients enqueue is told anyway; it is the jobs of plain arq clients that are found so, which
+        are of normal priority.
         """
-        self._queues_in_turn.rotate()
-        first = await self._client.zrange(self._queues_in_turn[0], 0, 0, withscores=True)
+        self._peeked += 1
+        queues = self._served.keys
+        first = await self._client.zrange(queues[self._peeked % len(queues)], 0, 0, withscores=True)
         if not first:
             return None
         due: float = first[0][1]

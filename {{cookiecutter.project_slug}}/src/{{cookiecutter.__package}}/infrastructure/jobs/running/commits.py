@@ -37,6 +37,8 @@ class End:
     line: str = ""
     #: Whether it is kept to be looked at and replayed.
     dead: bool = False
+    #: Of a part of a workflow: that, its number, why it has not ended well, and what it came to, if that is wanted.
+    part: tuple[str, int, str, bytes] | None = None
     #: Told whether it was recorded, for whoever waits.
     recorded: asyncio.Future[bool] | None = None
 
@@ -140,6 +142,7 @@ class Committer:
             self._recorded(outcome.claim, answer == 1)
 
     def _send_ends(self, ends: Sequence[End], away: bool) -> Awaitable[list[int]]:  # noqa: FBT001
+        values: list[bytes] = []
         jobs = [
             (
                 end.claim.job_id,
@@ -151,6 +154,7 @@ class Committer:
                 end.line,
                 end.dead,
                 end.claim.group,
+                *(_part(end.part, values) if end.part else ()),
             )
             for end in ends
         ]
@@ -160,6 +164,7 @@ class Committer:
                 int(away),
                 scripts.packed(jobs),
                 *[end.result for end in ends],
+                *values,
             ]
         )
 
@@ -178,3 +183,11 @@ class Committer:
             for back in returns
         ]
         return self._requeue(args=[self._token, int(away), scripts.packed(jobs)])
+
+
+def _part(part: tuple[str, int, str, bytes], values: list[bytes]) -> tuple[str, int, str, int]:
+    """Give what the script takes of a part; its value goes with the others."""
+    workflow_id, number, why, value = part
+    if value:
+        values.append(value)
+    return workflow_id, number, why, len(values) if value else 0

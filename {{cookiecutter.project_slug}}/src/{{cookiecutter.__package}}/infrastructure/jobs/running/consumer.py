@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
-from .. import keys
 from ..errors import JobError
 from .attempts import Attempt
 from .claims import Claimer
 from .commits import Committer, End, Return
 from .held import HeldJobs
 from .leases import LeaseKeeper
+from .slots import Slots, are_drained
 from .suspects import Suspects
 from .wakeup import WakeUp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..worker import Worker
     from .claims import Claim
 
@@ -46,12 +48,12 @@ class Consumer:
     def __init__(self, worker: Worker) -> None:
         """Prepare; jobs, settings and counters are those of the worker."""
         self._worker = worker
-        token, lease, self._queues = worker.presence.record.worker_id, worker.lease_s, worker.queues
+        token, lease = worker.presence.record.worker_id, worker.lease_s
         self._outage = worker.outage
         #: Jobs that are claimed and about to be started.
         self._ready: deque[Claim] = deque()
         self._held = HeldJobs(worker, self._ready)
-        self._claimer = Claimer(worker.pool, token, lease=lease, queues=self._queues)
+        self._claimer = Claimer(worker.pool, token, lease=lease, served=worker.served)
         self._committer = Committer(worker.pool, token, outage=self._outage, recorded=self._held.recorded)
         self._suspects = Suspects(worker, self._committer)
         self._leases = LeaseKeeper(
@@ -62,9 +64,8 @@ class Consumer:
             on_lost=self._held.lose,
             sign_of_life=worker.presence.prolong,
         )
-        self._wakeup = WakeUp(
-            worker.pool, [keys.wake(queue) for queue in self._queues], wanted=lambda: self._slots() > 0
-        )
+        self._slots = Slots(worker, self._ready, self._held.claims)
+        self._wakeup = WakeUp(worker.pool, self._slots.open_queues)
         self._slot_freed = asyncio.Event()
         #: A claim that is under way; it is never cut short, for then nobody would know what it has claimed.
         self._claiming: asyncio.Task[None] | None = None
@@ -107,7 +108,7 @@ class Consumer:
         Args:
             began: moment of the loop's clock since which Redis has been asked this or that.
         """
-        if not (self._ready or self._claiming) and self._slots() > 0 and await self._is_due():
+        if not (self._ready or self._claiming) and self._slots.free > 0 and await self._is_due():
             self._ask(began)
         if self._claiming and not self._ready:
             await asyncio.wait([self._claiming])  # which leaves it alone if this is cancelled
@@ -129,12 +130,15 @@ class Consumer:
         return True
 
     def _ask(self, began: float) -> None:
-        slots = min(self._slots(), self._worker.queue_read_limit)
+        slots = min(self._slots.free, self._worker.queue_read_limit)
         if slots > 0:
             self._claiming = asyncio.get_running_loop().create_task(self._claim(slots, began))
 
     async def _claim(self, slots: int, began: float) -> None:
-        claims, due = await self._claimer.claim(slots, spare_lapsed=self._outage.spares_lapsed(), began=began)
+        spare_lapsed = self._outage.spares_lapsed()
+        claims, due = await self._claimer.claim(
+            slots, running=self._slots.filled(), spare_lapsed=spare_lapsed, began=began
+        )
         self._next_due = float("inf") if due is None else due and asyncio.get_running_loop().time() + due
         for claim in claims:
             self._held.take(claim)
@@ -153,6 +157,8 @@ class Consumer:
                 self._held.drop(claim)
                 self._suspects.ended(claim)
             else:
+                if claim.special == "aborted":  # nobody is to take the wish before the end is recorded
+                    self._worker.aborting_tasks.add(claim.job_id)
                 self._worker.tasks[claim.job_id] = loop.create_task(self._run(claim, Attempt.run))
 
     async def record(self, outcome: End | Return) -> bool:
@@ -248,21 +254,18 @@ class Consumer:
             worker.aborting_tasks.discard(claim.job_id)  # whatever became of the wish, it was for this run
         self._suspects.ended(claim)
         self._slot_freed.set()
-        if worker.burst:
+        if worker.burst or worker.served.keeps_slots:
             self._wakeup.set()
         if outcome is None or claim.lost:
             self._held.drop(claim)
         elif not outcome.recorded:
             self._committer.add(outcome)
 
-    def _slots(self) -> int:
-        worker = self._worker
-        if not worker.allow_pick_jobs:
-            return 0
-        slots = worker.max_jobs - len(worker.tasks)
-        if worker.burst and worker.max_burst_jobs >= 0:
-            slots = min(slots, worker.max_burst_jobs - worker.jobs_started)
-        return slots - len(self._ready)
+    def serve(self, lanes: Iterable[str]) -> None:
+        """Serve the queues of these lanes from now on, if the worker serves all."""
+        if self._worker.served.add(lanes):
+            self._next_due = 0.0
+            self._wakeup.listen_anew()
 
     async def _rest(self) -> None:
         """Wait for a free slot, or for something to fill one with; never longer than `poll_delay`."""
@@ -270,7 +273,7 @@ class Consumer:
         poll_delay = self._worker.poll_delay_s
         if self._ready or self._claiming:
             return
-        if self._slots() <= 0:
+        if self._slots.free <= 0:
             self._slot_freed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(poll_delay or TICK):
@@ -284,11 +287,9 @@ class Consumer:
 
     async def _burst_is_over(self) -> bool:
         worker = self._worker
-        if 0 <= worker.max_burst_jobs <= worker.jobs_started:
+        if self._slots.is_last_of_burst:
             await asyncio.gather(*worker.tasks.values())
         if worker.tasks or self._ready or self._claiming:
             return False
         await self._committer.flush()
-        if 0 <= worker.max_burst_jobs <= worker.jobs_started:
-            return True
-        return not sum([await worker.pool.zcard(queue) for queue in self._queues])
+        return self._slots.is_last_of_burst or await are_drained(worker)

@@ -19,7 +19,7 @@ GRACE = 10.0
 class Deadlines:
     """Cancels jobs that take too long; a timer for each job would cost a sixth of the time of a short one."""
 
-    def __init__(self, on_stuck: Callable[[Claim], None] = lambda _claim: None) -> None:
+    def __init__(self, on_stuck: Callable[[Claim], object] = lambda _claim: None) -> None:
         """Prepare; `on_stuck` is told of a job that was cancelled at its deadline, and has not ended."""
         self._on_stuck = on_stuck
         self._running: dict[Claim, tuple[asyncio.Task[object], float]] = {}

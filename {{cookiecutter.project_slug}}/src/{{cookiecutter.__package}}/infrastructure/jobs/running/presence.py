@@ -18,10 +18,12 @@ import msgspec
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from .. import keys
+from ..queues import count_jobs
 from ..records import WorkerRecord
+from .served import learn_lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from redis.asyncio import Redis
 
@@ -49,31 +51,43 @@ def release() -> str:
 class Presence:
     """What one worker tells of itself."""
 
-    def __init__(
-        self, worker_id: str, queue_key: str, *, queues: Sequence[str], health_key: str, lifetime: float
-    ) -> None:
+    def __init__(self, worker_id: str, queue_key: str, *, health_key: str, interval: float) -> None:
         """Prepare.
 
         Args:
             worker_id: from `new_worker_id`.
             queue_key: the worker's first queue, whose workers share the health key.
-            queues: names of all the queues that it serves.
             health_key: the key that `arq --check` reads.
-            lifetime: seconds after which a sign of life expires.
+            interval: seconds between two signs of life; each expires a second later.
         """
         self.record = WorkerRecord(
             worker_id=worker_id,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=time.time(),
-            queues=list(queues),
+            queues=[keys.queue_name(queue_key)],
             version=release(),
         )
         self._worker_key = keys.worker(worker_id)
         self._workers_key = keys.workers(queue_key)
         self._health_key = health_key
-        self._lifetime_ms = round(lifetime * 1000)
-        self._told = float("-inf")
+        self._interval = interval
+        self._lifetime_ms = int(interval + 1) * 1000
+        self._begun = self._told = float("-inf")
+
+    def reset(self) -> None:
+        """Give the next sign of life at once: the worker is started, perhaps once more."""
+        self._begun = float("-inf")
+
+    async def tell_now_and_then(self, worker: Worker) -> None:
+        """Give a sign of life, if it is time for one, and learn of new lanes."""
+        if time.monotonic() - self._begun < self._interval:
+            return
+        self._begun = time.monotonic()
+        await learn_lanes(worker)
+        changed, line = await self.tell(worker)
+        if changed:
+            logger.info("recording health: %s", line)
 
     async def tell(self, worker: Worker) -> tuple[bool, str]:
         """Write the worker's record and arq's line of health.
@@ -84,12 +98,13 @@ class Presence:
         client = worker.pool
         record = replace(
             self.record,
+            queues=[keys.queue_name(key) for key in worker.served.keys],
             running=len(worker.tasks),
             complete=worker.jobs_complete,
             failed=worker.jobs_failed,
             retried=worker.jobs_retried,
             lost=worker.jobs_lost,
-            queued=sum([await client.zcard(queue) for queue in worker.queues]),
+            queued=await count_jobs(client, worker.served.used_lanes()),
         )
         changed = self._told > 0 and record != self.record
         self.record = replace(record, seen=time.time())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from .. import keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -25,17 +27,16 @@ RETRY = 0.5
 class WakeUp:
     """Listens for tokens in the background, from when the worker is idle."""
 
-    def __init__(self, client: Redis, wake_keys: Sequence[str], *, wanted: Callable[[], bool]) -> None:
+    def __init__(self, client: Redis, queues: Callable[[], Sequence[str]]) -> None:
         """Prepare.
 
         Args:
             client: the connection to Redis.
-            wake_keys: the wake lists of the queues.
-            wanted: tells whether the worker could take a job; if not, a token is passed on to another worker.
+            queues: gives the keys of those from which the worker could take a job now; a token of any other is passed
+                on to another worker.
         """
         self._client: Any = client  # its types are those of the synchronous client, too
-        self._keys = list(wake_keys)
-        self._wanted = wanted
+        self._queues = queues
         self._event = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         # The answer has to come before redis-py gives up on a silent connection.
@@ -44,6 +45,12 @@ class WakeUp:
 
     def set(self) -> None:
         """Wake the worker for a reason of this process."""
+        self._event.set()
+
+    def listen_anew(self) -> None:
+        """Wake the worker, and listen to other queues from now on; it has to claim, for a token may be lost."""
+        if self._listening:
+            self._listening.cancel()
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -60,14 +67,19 @@ class WakeUp:
 
     async def _listen(self) -> None:
         try:
-            token = await self._client.blpop(self._keys, timeout=self._wait)
-            if token and self._wanted():
+            if not (queues := self._keys()):
+                return
+            token = await self._client.blpop(queues, timeout=self._wait)
+            if token and token[0].decode() in self._keys():
                 self._event.set()
             elif token:
                 await self._client.lpush(token[0], token[1])
         except (RedisError, OSError) as error:  # the worker's own next call says so
             logger.debug("not listening, Redis does not answer: %s", error)
             await asyncio.sleep(RETRY)
+
+    def _keys(self) -> list[str]:
+        return [keys.wake(queue) for queue in self._queues()]
 
     async def stop(self) -> None:
         """Listen no more; a token that may have been taken in the meantime is given to another worker."""

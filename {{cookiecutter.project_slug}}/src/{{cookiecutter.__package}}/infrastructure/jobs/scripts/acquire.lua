@@ -29,15 +29,18 @@ local function may_start(id, task, concurrency, jobs, restarts)
     if jobs > 0 then
         take_token(task, now)
     end
+    if restarts then -- while others wait, among whom a namesake may be that has expired
+        unpark(task, id)
+    end
     redis.call('HDEL', HOMES .. task, id)
     return true
 end
 
 local function park(id, queue, due, special, task, restarts)
-    local expires = tonumber(special)
+    local expires, place = tonumber(special), place_in_line(queue, due)
     if restarts then
         local first = redis.call('ZRANGE', PARKED .. task, 0, 0, 'WITHSCORES')[2]
-        due = first and math.min(due, math.floor(first) - 1) or due
+        place = first and math.min(place, first - 1) or place
     end
     if expires then -- the claim has lifted this limit on the start
         due = due + 0.25
@@ -49,7 +52,9 @@ local function park(id, queue, due, special, task, restarts)
     redis.call('DEL', CLAIMS .. id)
     redis.call('DECR', TRIES .. id)
     redis.call('ZREM', queue, id)
-    redis.call('ZADD', PARKED .. task, due, id)
+    unpark(task, id) -- it would be a namesake that has expired
+    redis.call('ZADD', PARKED .. task, place, id)
+    redis.call('ZADD', OUTSIDE .. queue, due, id)
     redis.call('HSET', HOMES .. task, id, queue)
     redis.call('SADD', PARKED_TASKS, task)
 end

@@ -3,8 +3,9 @@
 -- ARGV  1 token  2 '1': a lease that has lapsed counts as ours, if nobody has claimed the job since
 --       3 MessagePack: a list of {id, queue, stamp of the claim, status, ms for which the result is kept (0: for ever,
 --         -1: not at all), ms for which the id stays claimed, line of the history ('': none), whether it is a dead
---         letter, group of its limit ('': none)}
---       4... the results in the same order ('': none): this MessagePack knows no bytes
+--         letter, group of its limit ('': none)}, and for a part of a workflow further {workflow, number, why it has
+--         ended, in words ('': well), number of its value below, from 1 (0: it is not wanted)}
+--       4... the results in the same order ('': none), then the values: this MessagePack knows no bytes
 -- Gives for each job 1, or 0 when its lease is lost.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,7 +15,7 @@ for number, job in ipairs(jobs) do
     claims[number] = CLAIMS .. job[1]
 end
 local holders = redis.call('MGET', unpack(claims))
-local committed, ours, gone, attempts, queues, ended, lines = {}, {}, {}, {}, {}, {}, {}
+local committed, ours, gone, attempts, queues, ended, lines, parts = {}, {}, {}, {}, {}, {}, {}, {}
 for number, job in ipairs(jobs) do
     local id, queue, stamp, status = job[1], job[2], job[3], job[4]
     local mine = holds(holders[number], ARGV[1], stamp)
@@ -77,6 +78,10 @@ if #gone > 0 then
         if job[9] ~= '' then
             forget(job[9], id)
         end
+        if job[10] then
+            local value = job[13] > 0 and ARGV[3 + #jobs + job[13]]
+            parts[#parts + 1] = { job[10], job[11], job[4], job[12], value, kept }
+        end
     end
     if redis.call('EXISTS', unpack(attempts)) > 0 then -- most jobs have none, and one call for all tells so
         for _, number in ipairs(ours) do
@@ -88,6 +93,9 @@ if #gone > 0 then
     end
     for status, ids in pairs(ended) do
         tell(status, ids)
+    end
+    if #parts > 0 then
+        advance(parts, now)
     end
 end
 return committed

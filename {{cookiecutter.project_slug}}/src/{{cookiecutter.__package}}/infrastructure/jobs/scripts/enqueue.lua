@@ -1,6 +1,6 @@
--- Stores jobs and queues them; one whose id is taken, or that another stands for, is left out.
+-- Stores jobs of one lane and queues them; one whose id is taken, or that another stands for, is left out.
 --
--- KEYS  1 queue
+-- KEYS  1 lane  2... what counts as the length of the queue, where that is limited: all its lanes, and what is outside
 -- ARGV  1 MessagePack: a list of
 --       {id, due, delay, ms until the payload expires (0: never), whether the id was the caller's choice, locks}
 --       due in ms by the caller's word, or false: delay ms from now
@@ -8,7 +8,9 @@
 --       (waits for its first start) or 'unfinished' (has not ended), or for the whole 'period'; 'key': the same, but
 --       asked before all else; the key is kept so many ms
 --       2... the payloads in the same order: this MessagePack knows no bytes
--- Gives for each job 1, or 0 when its id is taken (a job with it waits, be it in vain, for it has expired; or runs, or
+--       then the greatest length that the queue may have; nothing: it has no limit
+-- Gives the length of the queue, a single number, where what is to be stored has no room in it: then nothing is; else
+--       for each job 1, or 0 when its id is taken (a job with it waits, be it in vain, for it has expired; or runs, or
 --       has its result kept, unless that was cancelled), or {number of the lock, id of the job that has it}.
 --
 -- The first write is one that a full Redis refuses: after any other it would let all that follow pass. And when Redis
@@ -16,13 +18,6 @@
 -- not queued would never run, and would keep the same from being enqueued again.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function taken(id)
-    if redis.call('EXISTS', PAYLOADS .. id, CLAIMS .. id, EXPIRING .. id) > 0 then -- the last: a worker is to record it
-        return true
-    end
-    return redis.call('EXISTS', RESULTS .. id) == 1 and redis.call('EXISTS', CANCELLED .. id) == 0
-end
 
 -- Gives the job that has one of the locks, those by 'key' or all others, and which lock it is.
 local function stands_for(job, by_key)
@@ -36,7 +31,17 @@ local function stands_for(job, by_key)
     end
 end
 
-local stored, due, written = {}, {}, {}
+local jobs = cmsgpack.unpack(ARGV[1])
+local limit = tonumber(ARGV[2 + #jobs])
+local length, room = 0, math.huge
+if limit then
+    for number = 2, #KEYS do
+        length = length + redis.call('ZCARD', KEYS[number])
+    end
+    room = limit - length
+end
+
+local stored, due, written, reused = {}, {}, {}, {}
 local function undo(refusal)
     if #written > 0 then
         redis.call('DEL', unpack(written))
@@ -44,7 +49,7 @@ local function undo(refusal)
     return refusal
 end
 
-for number, job in ipairs(cmsgpack.unpack(ARGV[1])) do
+for number, job in ipairs(jobs) do
     local id, payload = job[1], ARGV[1 + number]
     local holder, position = stands_for(job, true) -- first: the same request again is answered as before
     local left_out = not holder and job[5] and taken(id)
@@ -56,12 +61,14 @@ for number, job in ipairs(cmsgpack.unpack(ARGV[1])) do
     end
     local answer = holder and { position, holder } or left_out and 0 or 1
     if answer == 1 then
+        room = room - 1
+        if room < 0 then
+            return undo(length)
+        end
         keep(PAYLOADS .. id, payload, job[4])
         written[#written + 1] = PAYLOADS .. id
-        if job[5] then -- what is left of a job that had this id before
-            redis.call('ZREM', ABORTS, id)
-            redis.call('DEL', TRIES .. id, LOST .. id, UNKNOWN .. id, RESULTS .. id, CANCELLED .. id)
-            redis.call('DEL', ATTEMPTS .. id, PROGRESS .. id)
+        if job[5] then
+            reused[#reused + 1] = id
         end
         if job[4] > 0 then
             written[#written + 1] = EXPIRING .. id
@@ -82,7 +89,10 @@ if #due > 0 then
     if type(added) == 'table' then
         return undo(added)
     end
-    redis.call('SADD', QUEUES, KEYS[1])
+    for _, id in ipairs(reused) do
+        clean(id)
+    end
+    know(KEYS[1])
     wake(KEYS[1])
 end
 return stored

@@ -4,9 +4,13 @@
 --          number), per (µs), starts (the number of the last one)
 -- STARTS   sorted set: the numbers of the starts that still count, by when they were (in µs)
 -- PLACES   set: the jobs that count as running
--- PARKED   sorted set: the jobs that wait outside their queues, by when they were due
--- HOMES    hash: the queues of those, and of those that have their turn
+-- PARKED   sorted set: the jobs that wait outside their queues, in the order of their turns, see `place_in_line`
+-- HOMES    hash: the lanes of those, and of those that have their turn
 -- TURNS    sorted set: the jobs that were parked and are back in their queues to be started, by when their turn came
+--
+-- And for each lane:
+--
+-- OUTSIDE  sorted set: the jobs that are parked from it, by when they were due, with the marks of a score
 
 local function microseconds()
     local time = redis.call('TIME')
@@ -45,7 +49,20 @@ local function take_token(task, now)
     redis.call('PEXPIREAT', STARTS .. task, math.ceil((now + redis.call('HGET', LIMITS .. task, 'per')) / 1000))
 end
 
--- Puts as many parked jobs into their queues as could start now, the oldest first. Where only tokens are lacking it is
+-- Tells where a job stands among those that are parked: a point of priority counts as ten minutes of waiting, so whoever
+-- waits for long enough is the first.
+local function place_in_line(lane, due)
+    return due - (string.match(lane, '@(%d+)$') or 5) * 600000
+end
+
+-- Takes a job out of the line, if it is there.
+local function unpark(task, id)
+    if redis.call('ZREM', PARKED .. task, id) == 1 then
+        redis.call('ZREM', OUTSIDE .. (redis.call('HGET', HOMES .. task, id) or ''), id)
+    end
+end
+
+-- Puts as many parked jobs into their queues as could start now, the first in line first. Where only tokens are lacking it is
 -- one, which is due when there is a token.
 local function promote(task)
     if redis.call('EXISTS', PARKED .. task) == 0 then
@@ -60,12 +77,14 @@ local function promote(task)
     end
     local steps = 500 -- no call may keep Redis for long; the sweep goes on
     while room > 0 and steps > 0 do
-        local id, due = unpack(redis.call('ZPOPMIN', PARKED .. task))
+        local id = redis.call('ZPOPMIN', PARKED .. task)[1]
         if not id then
             return
         end
         steps = steps - 1
         local queue = redis.call('HGET', HOMES .. task, id)
+        local due = redis.call('ZSCORE', OUTSIDE .. queue, id) or math.floor(now / 1000)
+        redis.call('ZREM', OUTSIDE .. queue, id)
         local there = redis.call('EXISTS', PAYLOADS .. id) == 1
         if there or redis.call('EXISTS', RESULTS .. id) == 0 then -- else it has ended otherwise
             redis.call('ZADD', queue, 'NX', later and later + due % 1 or due, id)
@@ -88,7 +107,7 @@ end
 
 -- The same for a job that has ended, wherever it stands.
 local function forget(task, id)
-    redis.call('ZREM', PARKED .. task, id)
+    unpark(task, id)
     redis.call('ZREM', TURNS .. task, id)
     redis.call('HDEL', HOMES .. task, id)
     release(task, id)

@@ -33,7 +33,7 @@ local function replay(job, payload)
     for _, lock in ipairs(locks) do
         keep(lock[1], id, lock[3])
     end
-    redis.call('SADD', QUEUES, queue)
+    know(queue)
     wake(queue)
     unbury(dead)
     return 1

@@ -61,10 +61,23 @@ local function keep_attempts(id, ms)
     end
 end
 
+-- Gives the key of the queue, that of its lane of normal priority, for any of its lanes.
+local function queue_of(lane)
+    return (string.gsub(lane, '@%d+$', ''))
+end
+
+-- Remembers a lane that has jobs; one that is new is told to those who serve all.
+local function know(lane)
+    if redis.call('SADD', QUEUES, lane) == 1 then
+        redis.call('PUBLISH', QUEUES, lane)
+    end
+end
+
 -- Wakes a worker; one token is enough: whoever takes it leaves another when there is more to do.
-local function wake(queue)
-    if redis.call('LLEN', WAKE .. queue) == 0 then
-        redis.call('LPUSH', WAKE .. queue, '1')
+local function wake(lane)
+    local token = WAKE .. queue_of(lane)
+    if redis.call('LLEN', token) == 0 then
+        redis.call('LPUSH', token, '1')
     end
 end
 
@@ -85,4 +98,19 @@ local function keep(key, value, ms)
     else
         redis.call('SET', key, value)
     end
+end
+
+-- Tells whether there may be no other job of this id.
+local function taken(id)
+    if redis.call('EXISTS', PAYLOADS .. id, CLAIMS .. id, EXPIRING .. id) > 0 then -- the last: a worker is to record it
+        return true
+    end
+    return redis.call('EXISTS', RESULTS .. id) == 1 and redis.call('EXISTS', CANCELLED .. id) == 0
+end
+
+-- Forgets what is left of a job that had this id before.
+local function clean(id)
+    redis.call('ZREM', ABORTS, id)
+    redis.call('DEL', TRIES .. id, LOST .. id, UNKNOWN .. id, RESULTS .. id, CANCELLED .. id)
+    redis.call('DEL', ATTEMPTS .. id, PROGRESS .. id)
 end

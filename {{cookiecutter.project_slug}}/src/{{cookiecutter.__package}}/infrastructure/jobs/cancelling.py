@@ -1,0 +1,121 @@
+"""Cancelling jobs: many in one call, each with a record of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from arq.utils import timestamp_ms
+
+from . import codec, keys, parts, scripts
+from .lookup import read_payload
+from .outcomes import history_line, result_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .pool import TaskPool
+
+#: Milliseconds for which it is known that a job was cancelled before it started.
+CANCELLED_KEPT = 3_600_000
+
+
+async def cancel_jobs(
+    pool: TaskPool, job_ids: Iterable[str], *, terminate: bool = False, reason: str | None = None
+) -> list[str]:
+    """Cancel jobs that wait; those that run only if `terminate` is set, by cancelling them in their workers.
+
+    That takes two round trips for every 500 jobs. Where a job was part of a workflow, what is left of that is cancelled
+    as its policy says.
+
+    Args:
+        pool: the client.
+        job_ids: the jobs.
+        terminate: ask for the end of running ones.
+        reason: why, for their records.
+
+    Returns:
+        For each job `cancelled`, `asked` (its worker is about to end it), `running` (and it may go on), or `unknown`:
+        it has ended, or there is no such job.
+
+    Raises:
+        RedisError, OSError: there was no answer, so some may be cancelled.
+    """
+    answers: list[str] = []
+    rest = iter(job_ids)
+    while batch := list(islice(rest, scripts.BATCH)):
+        found, given_up = await _cancel(pool, batch, terminate=terminate, reason=reason)
+        answers += found
+        await end_given_up(pool, given_up)
+    return answers
+
+
+async def end_given_up(pool: TaskPool, job_ids: Sequence[str]) -> None:
+    """Record the end of jobs whose workflow does without them; a worker would do it, where there is one."""
+    of_workflows: dict[str, list[str]] = {}
+    for job_id in job_ids:
+        workflow_id, _ = keys.workflow_part(job_id) or ("", 0)
+        of_workflows.setdefault(workflow_id, []).append(job_id)
+    for workflow_id, given_up in of_workflows.items():
+        await cancel_jobs(pool, given_up, reason=await parts.why_given_up(pool, workflow_id))
+
+
+async def _cancel(
+    pool: TaskPool, job_ids: list[str], *, terminate: bool, reason: str | None
+) -> tuple[list[str], list[str]]:
+    values = await pool.mget([name(job_id) for job_id in job_ids for name in (keys.job, keys.tries, keys.lost)])
+    records = [
+        _record(pool, job_id, *values[3 * number : 3 * number + 3], reason=reason)
+        for number, job_id in enumerate(job_ids)
+    ]
+    known = [record for record in records if record]
+    if not known:
+        return ["unknown"] * len(job_ids), []
+    found, given_up = await scripts.script(pool, "cancel")(
+        args=[
+            int(terminate),
+            CANCELLED_KEPT,
+            scripts.packed([job for job, _ in known]),
+            *[result for _, result in known],
+        ]
+    )
+    rest = iter(found)
+    answers = [next(rest).decode() if record else "unknown" for record in records]
+    return answers, [job_id.decode() for job_id in given_up]
+
+
+def _record(
+    pool: TaskPool,
+    job_id: str,
+    payload: bytes | None,
+    starts: bytes | None,
+    losses: bytes | None,
+    *,
+    reason: str | None,
+) -> tuple[tuple[object, ...], bytes] | None:
+    """Give what the script takes of a job, and what is stored of it; None if it is not there."""
+    if not payload:
+        return None
+    data = read_payload(pool, payload)
+    queue_key = data.get("q") or pool.default_queue_name
+    now = timestamp_ms()
+    error = asyncio.CancelledError(reason) if reason else asyncio.CancelledError()
+    ended = result_data(
+        job_id=job_id,
+        task=data["f"],
+        args=data["a"],
+        kwargs=data["k"],
+        queue_key=queue_key,
+        tries=int(starts or 0) - int(losses or 0),
+        enqueued=data["et"],
+        started=now,
+        finished=now,
+        success=False,
+        result=error,
+        replay_of=data.get("o"),
+        correlation_id=data.get("c"),
+    )
+    part = keys.workflow_part(job_id)
+    more = (*part, parts.verdict(data["f"], "cancelled", error)) if part else ()
+    return (job_id, queue_key, data["f"], history_line(ended), *more), (pool.job_serializer or codec.serialize)(ended)

@@ -27,10 +27,10 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     close_client,
     keys,
     task,
-    timetable,
 )
 from {{ cookiecutter.__package }}.infrastructure.jobs.connections import parse_redis_url
-from {{ cookiecutter.__package }}.infrastructure.jobs.timetable import Ticker
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules import timetable
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.timetable import Ticker
 
 from .schedule_hands import MINUTE, jobs, move
 from .scripts.calls import now_of

@@ -20,11 +20,11 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     codec,
     keys,
     parse_redis_url,
-    scheduler,
 )
 from {{ cookiecutter.__package }}.infrastructure.jobs.memory import MemoryServer
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules import scheduler
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.timetable import Ticker
 from {{ cookiecutter.__package }}.infrastructure.jobs.testing import Clock
-from {{ cookiecutter.__package }}.infrastructure.jobs.timetable import Ticker
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
 
 from .schedule_hands import MINUTE, Runs, jobs, move, new_worker, working

@@ -23,13 +23,13 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     keys,
     task,
 )
-from {{ cookiecutter.__package }}.infrastructure.jobs.steps import Step
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflow_records import OnFailure, WorkflowKind
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import KEPT, Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import KEPT, Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.records import OnFailure, WorkflowKind
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.steps import Step
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
 
 if TYPE_CHECKING:
-    from {{ cookiecutter.__package }}.infrastructure.jobs.workflow_records import WorkflowRecord
+    from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.records import WorkflowRecord
 
     from ..conftest import RunJobs
 

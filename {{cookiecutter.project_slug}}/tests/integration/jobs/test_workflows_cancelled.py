@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import JobHistory, JobStatus, keys
-from {{ cookiecutter.__package }}.infrastructure.jobs import workflows as workflows_module
 from {{ cookiecutter.__package }}.infrastructure.jobs.cancelling import cancel_jobs
 from {{ cookiecutter.__package }}.infrastructure.jobs.running import attempts
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import client as workflows_module
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
-    from {{ cookiecutter.__package }}.infrastructure.jobs.parts import Part
-    from {{ cookiecutter.__package }}.infrastructure.jobs.workflow_records import WorkflowRecord
+    from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.parts import Part
+    from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.records import WorkflowRecord
 
     from ..conftest import RunJobs
 

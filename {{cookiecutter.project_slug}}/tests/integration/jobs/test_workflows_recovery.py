@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import Workflows
 
 from integration.jobs.test_recovery import PATIENCE, claims, runs, until, worker
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
-    from {{ cookiecutter.__package }}.infrastructure.jobs.workflow_records import WorkflowRecord
+    from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.records import WorkflowRecord
 
     from integration.jobs.test_recovery import Runs
 

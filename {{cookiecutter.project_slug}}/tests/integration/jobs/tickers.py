@@ -14,7 +14,7 @@ from typing import Any
 import time_machine
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import Schedule, cron, parse_redis_url
-from {{ cookiecutter.__package }}.infrastructure.jobs.timetable import Ticker
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.timetable import Ticker
 
 if skew := os.environ.get("SKEW"):
     time_machine.travel(timedelta(hours=float(skew))).start()

@@ -19,7 +19,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     Worker,
     task,
 )
-from {{ cookiecutter.__package }}.infrastructure.jobs.ticks import Due
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.ticks import Due
 
 MINUTE = 60_000
 

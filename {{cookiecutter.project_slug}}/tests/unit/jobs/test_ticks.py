@@ -11,7 +11,7 @@ import pytest
 from arq import cron
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import InvalidPolicyError
-from {{ cookiecutter.__package }}.infrastructure.jobs.ticks import (
+from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.ticks import (
     ArqRecurrence,
     CronRecurrence,
     IntervalRecurrence,
@@ -19,7 +19,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.ticks import (
 )
 
 if TYPE_CHECKING:
-    from {{ cookiecutter.__package }}.infrastructure.jobs.ticks import Recurrence
+    from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.ticks import Recurrence
 
 BERLIN, NEW_YORK, SYDNEY = "Europe/Berlin", "America/New_York", "Australia/Sydney"
 

@@ -15,20 +15,20 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     Unique,
     close_client,
     keys,
-    parts,
     task,
 )
 from {{ cookiecutter.__package }}.infrastructure.jobs.errors import InvalidWorkflowError
 from {{ cookiecutter.__package }}.infrastructure.jobs.messages import new_job_id
 from {{ cookiecutter.__package }}.infrastructure.jobs.records import JobStatus
-from {{ cookiecutter.__package }}.infrastructure.jobs.steps import Step
 from {{ cookiecutter.__package }}.infrastructure.jobs.testing import MemoryJobs
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflow_records import (
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import parts
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import MAX_JOBS, Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.records import (
     WorkflowJob,
     WorkflowKind,
     WorkflowRecord,
 )
-from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import MAX_JOBS, Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

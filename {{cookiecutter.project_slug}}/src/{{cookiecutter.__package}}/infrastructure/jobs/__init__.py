@@ -26,17 +26,15 @@ Clients:
 | `batches` | many jobs of one task |
 | `enqueueing` | enqueueing without a pool or a manager |
 | `cancelling` | cancelling jobs, many at once |
-| `workflows`, `steps` | chains and groups of jobs, and how a caller says them |
-| `lookup`, `workflow_lookup` | what is known of a job, and of a workflow |
+| `workflows` | chains and groups of jobs: a package with a map of its own |
+| `schedules` | tasks that are enqueued at certain times, or again and again: likewise |
+| `lookup` | what is known of a job |
 | `events` | being told what jobs come to |
 | `queues` | named queues: their lengths, pausing and purging them |
 | `history` | lists of jobs |
 | `dead_letters`, `letters` | jobs that have failed for good: list, replay, discard |
 | `paging` | a page of a list, and where the next one begins |
 | `answers` | Redis that does not answer a client |
-| `schedules` | tasks that are enqueued at certain times, or again and again |
-| `ticks` | when those times come |
-| `timetable` | schedules as they are stored, and running them |
 | `outbox`, `relay` | jobs that wait in the database for a commit, and their way to the queue |
 | `circuit`, `fallback`, `inline` | what becomes of a job while Redis is away |
 | `health` | whether Redis is there, and a worker |
@@ -46,8 +44,7 @@ What is stored:
 | module | holds |
 | --- | --- |
 | `errors` | what the engine raises |
-| `records`, `workflow_records` | what is known of a job, and of a workflow |
-| `parts` | a job's part in a workflow |
+| `records` | what is known of a job |
 | `keys` | every Redis key |
 | `scripts` | the atomic steps, one Lua script each |
 | `codec`, `envelope` | how arguments, results and exceptions are stored |
@@ -62,7 +59,6 @@ Workers:
 | `worker` | arq's worker, with all this inside |
 | `execution` | the wrapper round every task |
 | `running` | how a worker claims, runs and records: a package with a map of its own |
-| `scheduler` | a worker's part in schedules |
 | `safety` | whether a Redis is fit to hold jobs |
 | `logs` | what the log says of jobs |
 
@@ -137,12 +133,12 @@ from .records import (
 )
 from .retention import Retention
 from .retries import RetryConfig
-from .schedules import Schedule, Schedules
-from .steps import Step
+from .schedules.client import Schedule, Schedules
 from .task import Task, TaskContext, TaskRegistry, task
 from .worker import Worker
-from .workflow_records import OnFailure, WorkflowJob, WorkflowKind, WorkflowRecord
-from .workflows import Workflows
+from .workflows.client import Workflows
+from .workflows.records import OnFailure, WorkflowJob, WorkflowKind, WorkflowRecord
+from .workflows.steps import Step
 
 __all__ = [
     "TERMINAL_STATUSES",

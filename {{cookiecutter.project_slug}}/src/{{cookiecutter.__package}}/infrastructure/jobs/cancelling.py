@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from arq.utils import timestamp_ms
 
-from . import codec, keys, parts, scripts
+from . import codec, keys, scripts
 from .lookup import read_payload
 from .outcomes import history_line, result_data
+from .workflows import parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,8 +12,8 @@ from .keys import DEFAULT_QUEUE
 from .queues import Queues
 from .records import TERMINAL_STATUSES
 from .registry import checked_name
-from .schedules import Schedule, Schedules
-from .workflows import Workflows
+from .schedules.client import Schedule, Schedules
+from .workflows.client import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .batches import Items
     from .records import BatchResult, JobPriority, JobRecord, ScheduleRecord
     from .registry import TaskFunction
-    from .steps import Step, StepLike
-    from .workflow_records import WorkflowRecord
+    from .workflows.records import WorkflowRecord
+    from .workflows.steps import Step, StepLike
 
 
 class JobManager:

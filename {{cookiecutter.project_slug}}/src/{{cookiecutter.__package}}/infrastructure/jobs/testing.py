@@ -38,7 +38,7 @@ from .fallback import Dispatcher
 from .memory import MemoryServer, MemoryWorker
 from .pool import TaskPool
 from .records import JobStatus
-from .workflows import Workflows
+from .workflows.client import Workflows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence

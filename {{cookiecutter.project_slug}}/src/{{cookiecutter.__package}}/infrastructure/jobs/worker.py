@@ -39,7 +39,7 @@ from .running.services import Service, Services
 from .running.signals import Handler, listen_for_signals
 from .running.stopping import StoppingWorker
 from .safety import wait_for_safe_redis
-from .scheduler import Scheduler, keep_scheduled, on_schedule
+from .schedules.scheduler import Scheduler, keep_scheduled, on_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .registry import TaskFunction
     from .running.commits import End, Return
     from .running.plans import Plan
-    from .schedules import Schedule
+    from .schedules.client import Schedule
 
 logger = logging.getLogger("arq.worker")
 

@@ -4,6 +4,8 @@
 | --- | --- |
 | `consumer` | how all these work together |
 | `claims` | claiming jobs |
+| `served` | which queues are served, and in which order |
+| `slots` | how many jobs may be started |
 | `held` | the jobs whose lease is held |
 | `leases` | keeping them |
 | `attempts` | one try of one job |

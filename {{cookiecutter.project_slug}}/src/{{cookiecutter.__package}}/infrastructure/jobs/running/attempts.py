@@ -14,8 +14,8 @@ from arq.worker import JobExecutionFailed, Retry, RetryJob
 from .. import keys, logs
 from ..limits import may_start
 from ..outcomes import attempt_line
-from ..parts import Part, take, why_given_up
 from ..records import FailureCause, JobStatus
+from ..workflows.parts import Part, take, why_given_up
 from .commits import Return
 from .endings import end_of
 from .plans import plan_of

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from arq.utils import timestamp_ms
 
-from .. import codec, logs, parts
+from .. import codec, logs
 from ..outcomes import encode_result, history_line, result_data
 from ..records import FailureCause, JobStatus
+from ..workflows import parts
 from .commits import End
 from .plans import keep_result
 

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import keys, parts, scripts
-from .lookup import live_status, to_datetime
-from .records import JobStatus
-from .workflow_records import WorkflowJob, WorkflowKind, WorkflowRecord
+from .. import keys, scripts
+from ..lookup import live_status, to_datetime
+from ..records import JobStatus
+from . import parts
+from .records import WorkflowJob, WorkflowKind, WorkflowRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .pool import TaskPool
+    from ..pool import TaskPool
 
 
 async def read_workflow(pool: TaskPool, workflow_id: str) -> WorkflowRecord | None:

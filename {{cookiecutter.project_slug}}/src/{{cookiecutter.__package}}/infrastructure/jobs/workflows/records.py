@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from .records import JobRecord, Progress
+from ..records import JobRecord, Progress
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .records import JobStatus
+    from ..records import JobStatus
 
 
 class WorkflowKind(StrEnum):

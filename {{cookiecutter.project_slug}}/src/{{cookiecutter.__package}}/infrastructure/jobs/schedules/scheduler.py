@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from arq.utils import to_unix_ms
 from redis.exceptions import RedisError, ResponseError
 
-from .errors import InvalidScheduleError
-from .pool import TaskPool
-from .records import Misfire
+from ..errors import InvalidScheduleError
+from ..pool import TaskPool
+from ..records import Misfire
 from .ticks import ArqRecurrence
 from .timetable import Entry, Ticker, write
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from arq.cron import CronJob
 
-    from .registry import TaskRegistry
-    from .schedules import Schedule
-    from .worker import Worker
+    from ..registry import TaskRegistry
+    from ..worker import Worker
+    from .client import Schedule
 
 logger = logging.getLogger("arq.worker")
 

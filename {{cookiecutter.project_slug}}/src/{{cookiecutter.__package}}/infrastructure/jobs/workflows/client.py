@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from . import keys, scripts
-from .answers import answering
-from .cancelling import cancel_jobs, end_given_up
-from .errors import InvalidWorkflowError, QueueFull, QueueUnavailable
-from .messages import new_job_id
-from .pool import ANSWER_TIMEOUT
+from .. import keys, scripts
+from ..answers import answering
+from ..cancelling import cancel_jobs, end_given_up
+from ..errors import InvalidWorkflowError, QueueFull, QueueUnavailable
+from ..messages import new_job_id
+from ..pool import ANSWER_TIMEOUT
+from .lookup import read_workflow
+from .records import OnFailure, WorkflowKind
 from .steps import Place, Step, message_of
-from .workflow_lookup import read_workflow
-from .workflow_records import OnFailure, WorkflowKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .messages import Message
-    from .pool import TaskPool
-    from .records import JobPriority
-    from .registry import TaskFunction
+    from ..messages import Message
+    from ..pool import TaskPool
+    from ..records import JobPriority
+    from ..registry import TaskFunction
+    from .records import WorkflowRecord
     from .steps import StepLike
-    from .workflow_records import WorkflowRecord
 
 #: Jobs that a workflow may have: each is looked at in one step of Redis when the workflow stops.
 MAX_JOBS = 10_000

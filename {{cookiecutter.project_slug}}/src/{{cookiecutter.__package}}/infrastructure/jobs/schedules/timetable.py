@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from . import scripts
-from .drafts import Draft
-from .messages import new_job_id
-from .records import JobPriority, Misfire
+from .. import scripts
+from ..drafts import Draft
+from ..messages import new_job_id
+from ..records import JobPriority, Misfire
 from .ticks import recurrence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .messages import Message
-    from .pool import TaskPool
+    from ..messages import Message
+    from ..pool import TaskPool
     from .ticks import Due, Recurrence
 
 logger = logging.getLogger("arq.worker")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from arq.jobs import DeserializationError
 
-from . import codec, keys
-from .errors import JobError
-from .outcomes import MAX_ERROR, error_text
+from .. import codec, keys
+from ..errors import JobError
+from ..outcomes import MAX_ERROR, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

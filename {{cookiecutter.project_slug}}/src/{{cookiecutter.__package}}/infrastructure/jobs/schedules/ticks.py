@@ -17,8 +17,8 @@ from arq.cron import Options, next_cron
 from arq.utils import to_unix_ms
 from cronsim import CronSim, CronSimError
 
-from . import checks
-from .errors import InvalidPolicyError
+from .. import checks
+from ..errors import InvalidPolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

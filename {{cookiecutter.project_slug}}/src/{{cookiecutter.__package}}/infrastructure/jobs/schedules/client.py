@@ -11,20 +11,20 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from . import checks, keys, scripts
-from .answers import answering
-from .errors import InvalidPolicyError, InvalidScheduleError, ScheduleNotFoundError
-from .records import Misfire, ScheduleRecord
-from .registry import as_function, checked_name
+from .. import checks, keys, scripts
+from ..answers import answering
+from ..errors import InvalidPolicyError, InvalidScheduleError, ScheduleNotFoundError
+from ..records import Misfire, ScheduleRecord
+from ..registry import as_function, checked_name
 from .ticks import CronRecurrence, IntervalRecurrence
 from .timetable import MOST_JOBS, Entry, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .pool import TaskPool
-    from .records import JobPriority
-    from .registry import TaskFunction, TaskRegistry
+    from ..pool import TaskPool
+    from ..records import JobPriority
+    from ..registry import TaskFunction, TaskRegistry
     from .ticks import Recurrence
 
     Records = list[ScheduleRecord]  # in the class, `list` is its method

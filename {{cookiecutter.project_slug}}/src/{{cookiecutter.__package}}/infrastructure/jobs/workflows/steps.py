@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .drafts import Draft
-from .errors import InvalidWorkflowError, JobError
+from ..drafts import Draft
+from ..errors import InvalidWorkflowError, JobError
+from ..registry import TaskFunction, task_name
 from .parts import wishes
-from .registry import TaskFunction, task_name
 
 if TYPE_CHECKING:
-    from .messages import Message
-    from .pool import TaskPool
-    from .records import JobPriority
+    from ..messages import Message
+    from ..pool import TaskPool
+    from ..records import JobPriority
 
 
 @dataclass(frozen=True, slots=True)

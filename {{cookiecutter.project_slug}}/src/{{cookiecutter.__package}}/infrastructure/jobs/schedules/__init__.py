@@ -1,0 +1,9 @@
+"""Tasks that are enqueued at certain times, or again and again.
+
+| module | holds |
+| --- | --- |
+| `client` | schedules as they are written in code, and making, listing and changing them at run time |
+| `ticks` | when their times come |
+| `timetable` | schedules as they are stored, and running those that are due |
+| `scheduler` | a worker's part |
+"""

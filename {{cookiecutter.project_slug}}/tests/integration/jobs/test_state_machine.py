@@ -524,8 +524,8 @@ def test_jobs_live_as_the_model_says(
 ) -> None:
     """Nothing is lost, doubled or left behind, whatever clients, workers and time do to jobs."""
     caplog.set_level(logging.CRITICAL, "arq.worker")
-    monkeypatch.setattr(pool_module, "ANSWER_TIMEOUT", PATIENCE)
-    monkeypatch.setattr(dead_letters, "answering", partial(answering, seconds=PATIENCE))
+    for module in (pool_module, dead_letters):
+        monkeypatch.setattr(module, "answering", partial(answering, seconds=PATIENCE))
     with asyncio.Runner() as runner:
         pool = runner.run(connect(redis_server))
         try:

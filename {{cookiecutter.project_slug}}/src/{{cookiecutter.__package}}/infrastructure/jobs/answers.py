@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError, ResponseError
 
 from .errors import JobError, QueueUnavailable
-from .pool import ANSWER_TIMEOUT, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+#: Seconds after which a call gives up; its caller is often an HTTP request that somebody waits for.
+ANSWER_TIMEOUT = 0.8
 
 
 @asynccontextmanager
@@ -30,3 +32,8 @@ async def answering(subject: str, seconds: float = ANSWER_TIMEOUT) -> AsyncItera
         raise JobError(f"{subject}: Redis refused: {error}") from error
     except (RedisError, OSError) as error:  # OSError includes the timeout
         raise QueueUnavailable(f"{subject}: {no_answer(error)}") from error
+
+
+def no_answer(error: Exception) -> str:
+    """Say why there is no answer."""
+    return f"Redis does not answer: {str(error) or type(error).__name__}"

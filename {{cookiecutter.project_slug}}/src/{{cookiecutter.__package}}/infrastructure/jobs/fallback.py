@@ -12,10 +12,10 @@ from arq.utils import timestamp_ms
 from arq.worker import create_worker
 from redis.exceptions import RedisError
 
+from .answers import no_answer
 from .circuit import Circuit
 from .errors import QueueFull, QueueUnavailable
 from .inline import run_inline
-from .pool import no_answer
 from .records import JobStatus
 from .running.commits import End
 

@@ -14,6 +14,7 @@ from arq.utils import to_seconds, to_unix_ms
 from redis.exceptions import RedisError
 
 from . import codec, keys, scripts
+from .answers import no_answer
 from .errors import (
     EffectInProgressError,
     EffectValueUnknownError,
@@ -22,7 +23,6 @@ from .errors import (
     QueueUnavailable,
     UnserializableError,
 )
-from .pool import no_answer
 from .running.outage import Outage
 
 if TYPE_CHECKING:

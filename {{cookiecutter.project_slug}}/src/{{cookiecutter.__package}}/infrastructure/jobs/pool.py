@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
 from . import codec, keys, scripts
+from .answers import ANSWER_TIMEOUT, answering, no_answer
 from .cancelling import cancel_jobs
 from .connections import make_client
 from .drafts import Draft
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .records import JobRecord
     from .registry import TaskRegistry
 
-#: Seconds after which a call gives up; its caller is often an HTTP request that somebody waits for.
-ANSWER_TIMEOUT = 0.8
 #: Bytes that a stored job may take, unless told otherwise.
 MAX_PAYLOAD = 512 * 1024
 
@@ -225,11 +224,8 @@ class TaskPool(ArqRedis):
         Raises:
             QueueUnavailable: Redis does not answer.
         """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                [answer] = await cancel_jobs(self, [job_id], terminate=terminate)
-        except (RedisError, OSError) as error:
-            raise QueueUnavailable(f"job {job_id}: {no_answer(error)}") from error
+        async with answering(f"job {job_id}"):
+            [answer] = await cancel_jobs(self, [job_id], terminate=terminate)
         return answer in {"cancelled", "asked"}
 
     async def job(self, job_id: str) -> TaskJob | None:
@@ -242,13 +238,5 @@ class TaskPool(ArqRedis):
         Raises:
             QueueUnavailable: Redis does not answer.
         """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                return await read_record(self, job_id)
-        except (RedisError, OSError) as error:
-            raise QueueUnavailable(f"job {job_id}: {no_answer(error)}") from error
-
-
-def no_answer(error: Exception) -> str:
-    """Say why there is no answer."""
-    return f"Redis does not answer: {str(error) or type(error).__name__}"
+        async with answering(f"job {job_id}"):
+            return await read_record(self, job_id)

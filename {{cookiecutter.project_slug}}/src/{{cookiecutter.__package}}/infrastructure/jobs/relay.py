@@ -19,9 +19,9 @@ from sqlalchemy import BigInteger, delete, func, insert, literal, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import keys, scripts
+from .answers import ANSWER_TIMEOUT, no_answer
 from .errors import JobError, QueueFull, QueueUnavailable
 from .messages import Message
-from .pool import ANSWER_TIMEOUT, no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

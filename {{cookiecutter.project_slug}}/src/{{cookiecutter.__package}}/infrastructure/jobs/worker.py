@@ -174,7 +174,6 @@ class Worker(StoppingWorker):
         self.lease_s = to_seconds(lease)
         self._pool_limits = {"max_payload": max_payload, "max_queue_length": max_queue_length}
         self.served = ServedQueues(queues, first=self.queue_name, max_jobs=self.max_jobs)
-        home = self.served.keys[0]
         self.job_tasks = self.tasks  # arq has two coroutines for each job; here it is one
         #: Jobs that another worker has got although they were this worker's: they may have run twice.
         self.jobs_lost = 0
@@ -183,10 +182,7 @@ class Worker(StoppingWorker):
             Deadlines(lambda claim: self._consumer.give_up(claim) if self._consumer else None), ProcessPool()
         )
         self.presence = Presence(
-            new_worker_id(),
-            home,
-            health_key=health_check_key or keys.health(home),
-            interval=self.health_check_interval,
+            new_worker_id(), self.served.keys[0], health_key=health_check_key, interval=self.health_check_interval
         )
         self._hurry = asyncio.Event()
         self.log_arguments = log_arguments

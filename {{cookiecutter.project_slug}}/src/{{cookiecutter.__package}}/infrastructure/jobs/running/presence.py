@@ -51,13 +51,13 @@ def release() -> str:
 class Presence:
     """What one worker tells of itself."""
 
-    def __init__(self, worker_id: str, queue_key: str, *, health_key: str, interval: float) -> None:
+    def __init__(self, worker_id: str, queue_key: str, *, health_key: str | None, interval: float) -> None:
         """Prepare.
 
         Args:
             worker_id: from `new_worker_id`.
             queue_key: the worker's first queue, whose workers share the health key.
-            health_key: the key that `arq --check` reads.
+            health_key: the key that `arq --check` reads; None: that of the queue.
             interval: seconds between two signs of life; each expires a second later.
         """
         self.record = WorkerRecord(
@@ -70,7 +70,7 @@ class Presence:
         )
         self._worker_key = keys.worker(worker_id)
         self._workers_key = keys.workers(queue_key)
-        self._health_key = health_key
+        self._health_key = health_key or keys.health(queue_key)
         self._interval = interval
         self._lifetime_ms = int(interval + 1) * 1000
         self._begun = self._told = float("-inf")

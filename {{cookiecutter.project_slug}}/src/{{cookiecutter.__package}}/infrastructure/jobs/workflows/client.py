@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import keys, scripts
-from ..answers import answering
+from ..answers import ANSWER_TIMEOUT, answering
 from ..cancelling import cancel_jobs, end_given_up
 from ..errors import InvalidWorkflowError, QueueFull, QueueUnavailable
 from ..messages import new_job_id
-from ..pool import ANSWER_TIMEOUT
 from .lookup import read_workflow
 from .records import OnFailure, WorkflowKind
 from .steps import Place, Step, message_of

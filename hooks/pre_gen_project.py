@@ -60,7 +60,7 @@ DEPENDENCY_NAMES = frozenset(
     public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pytest pytest_asyncio
     pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml redis rich ruff rust_just
     shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest time_machine trustme typer
-    typing_extensions typing_inspection uvicorn uvloop virtualenv watchfiles websockets yaml
+    typing_extensions typing_inspection tzdata uvicorn uvloop virtualenv watchfiles websockets yaml
     """.split()
 )
 

@@ -45,6 +45,7 @@ from .jobs.backends import set_worker_settings
 from .jobs.enqueueing import set_enqueuer
 from .jobs.fallback import Dispatcher
 from .jobs.outbox import outbox_table
+from .jobs.registry import with_scheduled
 from .logging import configure_logging
 from .settings import get_settings
 
@@ -120,9 +121,7 @@ class WorkerSettings:
         rebuild_graph,
         # {% endif %}
     ]
-    cron_jobs = [
-        cron(cleanup_expired_sessions, hour=3, minute=0),
-    ]
+    cron_jobs = [cron(cleanup_expired_sessions, hour=3, minute=0)]
     schedules = [  # in UTC, unless one says `timezone=`
         # Stands in until there is a task that makes the report; memberships that expire will stand here, too.
         Schedule(example_task, "daily-report", cron="0 9 * * *", kwargs={"message": "Nothing to report yet."}),
@@ -160,13 +159,15 @@ _dispatchers: dict[asyncio.AbstractEventLoop, Dispatcher] = {}
 @lru_cache
 def get_task_registry() -> TaskRegistry:
     """Give the tasks that workers of this code run."""
-    return TaskRegistry(WorkerSettings.functions, WorkerSettings.cron_jobs)
+    return TaskRegistry(with_scheduled(WorkerSettings.functions, WorkerSettings.schedules), WorkerSettings.cron_jobs)
 
 
 def get_dispatcher() -> Dispatcher:
     """Give what enqueues jobs, one for the process; it connects when it is first needed."""
     loop = asyncio.get_running_loop()
     if loop not in _dispatchers:
+        for ended in [each for each in list(_dispatchers) if each.is_closed()]:
+            _dispatchers.pop(ended, None)  # its connections end with it
         settings = get_settings().jobs
         limits = {"max_payload": settings.max_payload, "max_queue_length": settings.max_queue_length}
         pool = TaskPool.from_settings(get_redis_settings(), registry=get_task_registry(), **limits)
@@ -211,6 +212,7 @@ async def close_task_pool() -> None:
 
 async def enqueue_task(
     task: str | TaskFunction,
+    /,
     *args: Any,
     _job_id: str | None = None,
     _queue: str | None = None,
@@ -245,8 +247,8 @@ async def enqueue_task(
 
     Raises:
         UnknownTaskError: no such task; the message suggests near misses.
-        InvalidJobError: the arguments do not fit the task, or an option does not exist.
-        InvalidPolicyError: there is no such priority.
+        InvalidJobError: the arguments do not fit the task, or an option does not exist or makes no sense.
+        InvalidPolicyError: there is no such priority, or way to be unique.
         UnserializableError: an argument cannot be stored.
         PayloadTooLargeError: the arguments are larger than JOBS_MAX_PAYLOAD.
         QueueUnavailable: Redis does not answer, and the job is nowhere else.
@@ -275,11 +277,7 @@ async def enqueue_task(
 
 
 async def find_job(job_id: str) -> JobRecord | None:
-    """Read all that is known of a job, also of one that is in the outbox still, or of a workflow as a whole.
-
-    Raises:
-        QueueUnavailable: Redis does not answer.
-    """
+    """Read all that is known of a job; see `JobManager.get_status`."""
     return await (await get_job_manager()).get_status(job_id)
 
 

@@ -415,6 +415,16 @@ async def test_waiting_ends(manager: JobManager) -> None:
     await manager.resume()
     async with asyncio.timeout(30):
         assert (await waiter).result == 1
+    assert (await manager.wait_for(waiting, timeout=0)).result == 1  # it has ended, so there is nothing to wait for
+
+
+async def test_a_job_that_was_left_out_is_none(manager: JobManager) -> None:
+    """The `None` that enqueueing gives then may be asked about like an id."""
+    assert await manager.get_status(None) is None
+    assert await manager.cancel(None) is False
+    assert await (await manager.backend.connect()).job(None) is None
+    with pytest.raises(JobNotFoundError, match="None is no job"):
+        await manager.wait_for(None)
 
 
 async def test_a_job_is_cancelled(manager: JobManager) -> None:

@@ -201,6 +201,13 @@ async def test_what_is_wrong_with_all_is_an_error(
     assert list(items) == [{"number": 0}]
 
 
+@pytest.mark.parametrize("items", [None, 5, "abc", {"number": 1}, numbers])
+async def test_what_is_no_list_of_items_is_an_error(items: Any, manager: JobManager) -> None:
+    """A single item in place of the list, or a function in place of what it gives."""
+    with pytest.raises(InvalidJobError, match="give the items as a list of dicts"):
+        await manager.enqueue_batch("count", items)
+
+
 async def test_names_are_not_checked_without_a_registry(redis_url: str) -> None:
     """A client that knows no tasks enqueues for workers that do."""
     async with JobManager(ArqQueueBackend(TaskPool.from_settings(parse_redis_url(redis_url)))) as manager:

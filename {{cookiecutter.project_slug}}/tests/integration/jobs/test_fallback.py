@@ -96,7 +96,6 @@ TASKS: list[Callable[..., Any]] = [works, fails, fails_once, dawdles, limited, u
 def tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the front door know these tasks, and nothing else."""
     monkeypatch.setattr(WorkerSettings, "functions", TASKS)
-    monkeypatch.setattr(WorkerSettings, "schedules", [])
     monkeypatch.setattr(WorkerSettings, "retry_delay", timedelta(0))
     monkeypatch.setattr(circuit, "PAUSE", 1e9)  # a circuit that has opened closes when the test says so
     get_task_registry.cache_clear()

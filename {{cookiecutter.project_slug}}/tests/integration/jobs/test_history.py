@@ -26,6 +26,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.lookup import live_status
 from {{ cookiecutter.__package }}.infrastructure.jobs.outcomes import history_line, result_data
 from {{ cookiecutter.__package }}.infrastructure.jobs.paging import LOOK
 
+from .limit_hands import Hand
+
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import HistoryRecord, TaskContext
 
@@ -441,6 +443,22 @@ async def test_a_job_that_expires_is_due_when_others_are(pool: TaskPool, history
     now = seconds * 1000 + microseconds // 1000
     assert live_status(None, None, now + 0.25, now=now) is JobStatus.PENDING
     assert await walk(history, status="pending") == [["a"]]
+
+
+async def test_a_job_that_is_claimed_while_it_is_looked_at_is_not_scheduled(
+    pool: TaskPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of its lease is not taken for the time at which it is due."""
+    await pool.enqueue("works", job_id="a")
+    read: Any = pool.zscore
+
+    async def claims_first(*names: str) -> Any:
+        await Hand(pool, None).start()
+        return await read(*names)
+
+    monkeypatch.setattr(pool, "zscore", claims_first)
+    found = [await pool.record("a"), await pool.record("a")]
+    assert [record and record.status for record in found] == [JobStatus.PENDING, JobStatus.RUNNING]
 
 
 async def test_a_job_whose_payload_has_expired_is_not_listed(pool: TaskPool, history: JobHistory) -> None:

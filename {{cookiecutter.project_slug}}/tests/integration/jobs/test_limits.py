@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -232,8 +231,8 @@ async def test_who_waits_for_long_is_urgent(ahead: int, first: str, pool: TaskPo
     now = await now_of(pool)
     due = {"patient": now - ahead * MINUTE, "urgent": now}
     for job_id, priority in (("patient", JobPriority.LOW), ("urgent", JobPriority.CRITICAL)):
-        moment = datetime.fromtimestamp(due[job_id] / 1000, UTC)
-        await enqueue(pool, job_id, priority=priority, defer_until=moment)
+        await enqueue(pool, job_id, priority=priority)
+        await pool.zadd(keys.queue(priority=priority), {job_id: due[job_id]})
     assert await me.start() == []
     assert await outside(pool) == due
     await me.end("running")

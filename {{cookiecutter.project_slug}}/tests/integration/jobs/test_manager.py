@@ -12,6 +12,7 @@ from {{ cookiecutter.__package }}.api.jobs import Jobs, Queue
 from {{ cookiecutter.__package }}.infrastructure.embedded import free_port
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
     ArqQueueBackend,
+    DeadLetters,
     InvalidJobError,
     JobManager,
     JobPriority,
@@ -121,6 +122,18 @@ async def test_eager_tests_see_it(jobs: MemoryJobs) -> None:
     assert results[:5] == ["one", "two", "three", "four", "five"]
     assert sorted(results[5:]) == ["seven", "six"]
     assert jobs.enqueued_jobs() == []
+
+
+async def test_eager_tests_see_replays(jobs: MemoryJobs) -> None:
+    """A dead letter that is replayed has ended when the call answers, and so have several."""
+    letters = DeadLetters(jobs.pool)
+    for message in ("one", "two", "three"):
+        await enqueue_task("example_task", message=message, seconds="no number")
+    first, *_ = await jobs.run_jobs(scheduled=True)
+    with jobs.eager(raise_errors=False) as ended:
+        await letters.replay(first.job_id, kwargs={"message": "mended"})
+        await letters.replay_all(task="example_task")
+    assert [record.status.value for record in ended] == ["success", "failed", "failed"]
 
 
 # Redis is away

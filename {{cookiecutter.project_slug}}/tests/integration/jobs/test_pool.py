@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import re
 import socket
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime, timedelta
+from math import inf, nan
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -13,16 +16,20 @@ from arq.connections import RedisSettings
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
     InvalidJobError,
+    InvalidPolicyError,
     JobError,
     JobStatus,
     PayloadTooLargeError,
     QueueUnavailable,
     TaskPool,
+    TaskRegistry,
     UnknownTaskError,
     UnserializableError,
     keys,
+    task,
 )
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
+    _dispatchers,
     close_task_pool,
     enqueue_task,
     example_task,
@@ -30,7 +37,12 @@ from {{ cookiecutter.__package }}.infrastructure.tasks import (
 )
 
 if TYPE_CHECKING:
+    from {{ cookiecutter.__package }}.infrastructure.jobs import TaskContext
+
     from ..conftest import RunJobs
+
+#: Of what a datetime can say, in local time.
+BEGINNING, END = datetime(1, 1, 1), datetime(9999, 12, 31)  # noqa: DTZ001
 
 
 async def test_a_job_runs_and_its_result_is_kept(pool: TaskPool, run_jobs: RunJobs) -> None:
@@ -93,6 +105,34 @@ async def test_defer_until_schedules(pool: TaskPool) -> None:
     assert await pool.zscore(keys.queue(), job_id) == round(moment.timestamp() * 1000)
 
 
+@pytest.mark.parametrize("past", [{"_defer_by": -3600}, {"_defer_until": datetime(2020, 1, 1, tzinfo=UTC)}])
+async def test_a_time_that_has_passed_means_now(past: dict[str, Any], pool: TaskPool) -> None:
+    """Such a job goes before none that is there."""
+    await enqueue_task("example_task", message="first", _job_id="first")
+    await enqueue_task("example_task", message="second", _job_id="second", **past)
+    assert await pool.zrange(keys.queue(), 0, -1) == [b"first", b"second"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"_defer_by": value} for value in ("5", True, nan, inf, 1e20, datetime(2030, 1, 1, tzinfo=UTC))),
+        *({"_expires": value} for value in ("5", True, nan, inf, 1e20)),
+        *({"_defer_until": value} for value in (5, "2030-01-01", date(2030, 1, 1), BEGINNING, END)),
+        *({"_job_id": value} for value in ("", 5, b"id")),
+        *({"_idempotency_key": value} for value in ("", 5)),
+        *({"_unique": value} for value in (True, "pending", 60)),
+    ],
+    ids=str,
+)
+async def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], pool: TaskPool) -> None:
+    """The error names the task or the option, and the value; nothing is enqueued."""
+    [value] = options.values()
+    with pytest.raises(InvalidPolicyError if "_unique" in options else InvalidJobError, match=re.escape(repr(value))):
+        await enqueue_task("example_task", message="x", **options)
+    assert await pool.dbsize() == 0
+
+
 async def test_jobs_do_not_expire_unless_asked(pool: TaskPool) -> None:
     """A job waits as long as it takes; `_expires` sets a limit, counted from when it is due."""
     await enqueue_task("example_task", message="patient", _job_id="patient", _defer_by=86_400 * 30)
@@ -124,6 +164,21 @@ async def test_queues_are_apart(pool: TaskPool, run_jobs: RunJobs) -> None:
     info = await pool.record(job_id)
     assert info is not None
     assert (info.status, info.queue) == (JobStatus.SUCCESS, "mail")
+
+
+async def test_any_name_may_be_a_parameter(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not begin with `_` goes to the task, be it called as a parameter of the call itself."""
+
+    @task
+    async def assign(ctx: TaskContext, task: int, queue: str) -> None: ...
+
+    registry = TaskRegistry([assign])
+    monkeypatch.setattr(pool, "registry", registry)
+    monkeypatch.setattr("{{ cookiecutter.__package }}.infrastructure.tasks.get_task_registry", lambda: registry)
+    for job_id in (await enqueue_task(assign, task=7, queue="mail"), await assign.enqueue(task=7, queue="mail")):
+        info = await pool.record(str(job_id))
+        assert info is not None
+        assert (info.kwargs, info.queue) == ({"task": 7, "queue": "mail"}, "default")
 
 
 async def test_mistakes_are_errors_at_the_call(pool: TaskPool) -> None:
@@ -272,3 +327,13 @@ async def test_one_pool_for_the_process(redis_url: str) -> None:  # noqa: ARG001
     await close_task_pool()
     await close_task_pool()
     assert await get_task_pool() is not first
+
+
+async def test_what_belongs_to_an_event_loop_goes_with_it(redis_url: str) -> None:  # noqa: ARG001
+    """Who runs one loop after the other, and closes nothing, piles nothing up."""
+    for _ in range(3):
+        await asyncio.to_thread(asyncio.run, get_task_pool())
+    assert sum(loop.is_closed() for loop in _dispatchers) == 1
+    await close_task_pool()
+    await get_task_pool()
+    assert not any(loop.is_closed() for loop in _dispatchers)

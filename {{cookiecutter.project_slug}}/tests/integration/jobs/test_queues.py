@@ -28,6 +28,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.cancelling import cancel_j
 from {{ cookiecutter.__package }}.infrastructure.jobs.history import JobHistory
 from {{ cookiecutter.__package }}.infrastructure.jobs.limits import Limit
 from {{ cookiecutter.__package }}.infrastructure.jobs.queues import PURGED, count_jobs
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.steps import Step
 
 from .limit_hands import MINUTE, QUEUE, TASK, Hand, enqueue, lapse, now_of, outside, parked, turns
 from .told_workers import ended, note, working
@@ -359,6 +361,25 @@ async def test_a_purge_finds_what_gets_its_turn_meanwhile(pool: TaskPool, queues
     assert await outside(pool) == {}
     assert await parked(pool) == await turns(pool) == []
     assert await queues.get() == QueueRecord("default", running=1, priorities=NOTHING)
+
+
+async def test_a_purge_counts_members_that_go_with_others(
+    pool: TaskPool, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job that waited in the queue counts, although one ends its whole group; what waited for others does not."""
+    monkeypatch.setattr(pool, "registry", None)
+    workflows = Workflows(pool)
+    elsewhere = [Step(TASK, queue="elsewhere")] * 3
+    group = await workflows.group([*[TASK] * 700, *elsewhere], callback=TASK, on_failure="cancel")
+    chain = await workflows.chain([TASK] * 3)
+    assert await queues.length() == 701
+    assert await queues.purge() == 701
+    for workflow_id in (group, chain):
+        record = await workflows.get(workflow_id)
+        assert record is not None
+        assert record.cancelled == record.total
+    assert len(await cancelled(pool)) == 707
+    assert [await queues.length(queue) for queue in ("default", "elsewhere")] == [0, 0]
 
 
 async def test_a_purge_of_nothing_is_zero(queues: Queues) -> None:

@@ -434,6 +434,15 @@ async def test_a_thread_does_not_hold_a_stopping_worker_up(pool: TaskPool, runs:
     assert await claims(pool) == []
 
 
+async def test_threads_that_have_nothing_to_do_end(pool: TaskPool) -> None:
+    """A worker that ran a plain function ends like any other: what is registered to run at its exit, runs."""
+    async with worker() as process:
+        await ends(pool, [await pool.enqueue("sleeps", (0,))])
+        process.process.send_signal(signal.SIGTERM)
+        assert await process.end() == 0
+        assert "still run in threads" not in process.output
+
+
 @pytest.mark.parametrize("how", ["gone", "frozen"])
 async def test_a_worker_ends_without_redis(how: str, server: Server, runs: Runs) -> None:
     """Where Redis refuses to answer, or just does not, a worker can be told to stop; its job runs elsewhere later."""

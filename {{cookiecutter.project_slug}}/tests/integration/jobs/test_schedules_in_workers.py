@@ -144,6 +144,14 @@ async def test_what_stands_in_code_comes_back_when_redis_was_emptied(
             assert [record.name for record in await schedules.list()] == ["a"]
 
 
+async def test_a_worker_that_sees_an_emptied_redis_writes_at_once(schedules: Schedules, pool: TaskPool) -> None:
+    """A tick that comes soon after is not lost for want of a second look."""
+    async with working(report, schedules=[Schedule(report, "a", interval=60)]) as worker:
+        await pool.flushall()
+        await worker.scheduler.look()
+        assert [record.name for record in await schedules.list()] == ["a"]
+
+
 async def test_a_worker_that_starts_makes_up_for_missed_ticks(pool: TaskPool, schedules: Schedules) -> None:
     """In burst mode too: what is due is enqueued before it looks for jobs."""
     await schedules.add(Schedule("report", "x", interval=3600))

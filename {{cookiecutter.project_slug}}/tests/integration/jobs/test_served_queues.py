@@ -23,6 +23,8 @@ from .told_workers import ended, note, working
 from processes import command
 
 if TYPE_CHECKING:
+    from redis.asyncio.client import Monitor
+
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
 
     from ..conftest import RunJobs
@@ -137,3 +139,57 @@ async def test_signs_of_life_are_those_of_the_first_queue(pool: TaskPool) -> Non
         assert await pool.exists(keys.health(keys.queue("emails")))
         assert not await pool.exists(keys.health())
         assert worker.presence.record.queues == ["emails", "reports"]
+
+
+async def until_listening(monitor: Monitor, *queues: str) -> None:
+    """Wait until a worker begins to block on the wake lists of exactly these queues."""
+    expected = ["BLPOP", *[keys.wake(keys.queue(queue)) for queue in queues]]
+    async for entry in monitor.listen():
+        if entry["command"].split()[:-1] == expected:
+            return
+
+
+async def test_a_worker_listens_for_as_long_as_it_is_idle(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One blocking call ends after some seconds; the next begins, however long the worker's own pauses are."""
+    monkeypatch.setattr("{{ cookiecutter.__package }}.infrastructure.jobs.running.wakeup.WAIT", 0.05)
+    async with pool.monitor() as monitor, working(note, queues="default"):
+        for _ in range(3):
+            await until_listening(monitor, "default")
+        assert (await ended(pool, await pool.enqueue("note"))).status is JobStatus.SUCCESS
+
+
+async def test_a_slot_that_becomes_free_is_open_to_wake_ups_at_once(pool: TaskPool) -> None:
+    """A worker that could take jobs of one queue alone listens to all again when it can take others."""
+    gate = Gate()
+    async with pool.monitor() as monitor, working(note, gate.wait, queues="emails=1,default", max_jobs=2):
+        job_id = await pool.enqueue("wait")
+        await until_listening(monitor, "emails")
+        gate.open()
+        await ended(pool, job_id)
+        for _ in range(2):
+            assert (await ended(pool, await pool.enqueue("note"))).status is JobStatus.SUCCESS
+
+
+async def test_an_idle_worker_takes_over_an_urgent_job(pool: TaskPool) -> None:
+    """Nobody tells that the lease of a lost worker has lapsed, so with each sign of life it looks into every lane."""
+    lane = keys.queue("reports", JobPriority.HIGH)
+    async with pool.monitor() as monitor, working(note, health_check_interval=1, poll_delay=0.05):
+        job_id = await pool.enqueue("note", queue="reports", priority=JobPriority.HIGH, defer_by=3600)
+        assert job_id
+        await until_listening(monitor, "default", "reports")
+        seconds, _ = await pool.time()
+        await pool.zadd(lane, {job_id: seconds * 1000 + 0.5})
+        assert (await ended(pool, job_id)).status is JobStatus.SUCCESS
+
+
+@pytest.mark.parametrize("limit", [{"queue_read_limit": 1}, {"max_burst_jobs": 1}])
+async def test_what_limits_a_claim_takes_nothing_from_shared_slots(
+    limit: dict[str, int], pool: TaskPool, run_jobs: RunJobs
+) -> None:
+    """The slots that are kept free for one queue stand beside those that another may fill, however few it asks for."""
+    job_id = await pool.enqueue("note")
+    assert job_id
+    await run_jobs(note, queues="emails=5,default", **limit)
+    record = await pool.record(job_id)
+    assert record
+    assert record.status is JobStatus.SUCCESS

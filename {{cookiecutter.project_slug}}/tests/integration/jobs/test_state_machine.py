@@ -403,6 +403,7 @@ class JobMachine(RuleBasedStateMachine):
         """What is beyond the limits of retention is forgotten, the oldest first."""
         self.model.trim(limit)
         await trim(self.pool, Retention(history=limit, dead_letters=limit))
+        await self.pool.delete(keys.QUIET)  # the model knows no lanes without jobs
 
     # What time does.
 

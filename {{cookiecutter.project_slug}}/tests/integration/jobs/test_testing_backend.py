@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from arq import Retry
@@ -63,23 +63,25 @@ def timeless(record: JobRecord | None) -> JobRecord | None:
 
 async def story(pool: TaskPool, run_jobs: RunJobs) -> list[Any]:
     """Do all that can be done with jobs, and tell every answer and every key that is left."""
-    past = datetime(2026, 1, 1, tzinfo=UTC)  # jobs that are due at the same moment start in the order of their ids
     told: list[Any] = [
-        await pool.enqueue("add", (1, 2), job_id="sum", defer_until=past),
-        await pool.enqueue("add", (1, 2), job_id="sum", defer_until=past),
-        await pool.enqueue("add", (1,), job_id="wrong", defer_until=past),
-        await pool.enqueue("fails", job_id="fails", defer_until=past),
-        await pool.enqueue("fails_twice", job_id="fails twice", defer_until=past),
-        await pool.enqueue("nobody_knows_it", job_id="unknown", defer_until=past),
-        await pool.enqueue("is_cancelled", job_id="cancelled running", defer_until=past),
+        await pool.enqueue("add", (1, 2), job_id="sum"),
+        await pool.enqueue("add", (1, 2), job_id="sum"),
+        await pool.enqueue("add", (1,), job_id="wrong"),
+        await pool.enqueue("fails", job_id="fails"),
+        await pool.enqueue("fails_twice", job_id="fails twice"),
+        await pool.enqueue("nobody_knows_it", job_id="unknown"),
+        await pool.enqueue("is_cancelled", job_id="cancelled running"),
         await pool.enqueue("add", (3, 4), job_id="cancelled", defer_by=3600),
         await pool.enqueue("add", (3, 4), job_id="expires", expires=3600),
-        await pool.enqueue("add", (3, 4), job_id="expired", defer_until=past, expires=1),
+        await pool.enqueue("add", (3, 4), job_id="expired", expires=0.001),
         len(await pool.enqueue_many("add", [{"a": number, "b": 1} for number in range(600)])),
         await pool.cancel("cancelled"),
         await pool.cancel("cancelled"),
         await pool.cancel("nobody"),
     ]
+    # Jobs that are due at the same moment start in the order of their ids.
+    past = dict.fromkeys(("sum", "wrong", "fails", "fails twice", "unknown", "cancelled running"), 1_000.0)
+    await pool.zadd(keys.queue(), past | {"expired": 1_000.25})
     other = Claimer(pool, "other", lease=60, served=ServedQueues((), first=keys.queue()))
     claims, due = await other.claim(5, spare_lapsed=False, began=asyncio.get_running_loop().time())
     told += [[(claim.job_id, claim.attempt) for claim in claims], due]

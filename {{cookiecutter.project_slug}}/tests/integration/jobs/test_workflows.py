@@ -12,6 +12,7 @@ from arq.worker import func
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
     DeadLetters,
     FailureCause,
+    JobError,
     JobPriority,
     JobRecord,
     JobStatus,
@@ -467,6 +468,26 @@ async def test_waiting_for_a_workflow(workflows: Workflows) -> None:
     assert await workflows.get("nobody knows") is None
 
 
+async def test_a_job_that_ends_while_it_is_looked_at(
+    pool: TaskPool, workflows: Workflows, run_jobs: RunJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as it was or as it is, never as if it waited again; the workflow too."""
+    workflow_id = await workflows.chain(["add", "add"])
+    read: Any = pool.hgetall
+
+    async def reads(name: str) -> Any:
+        stored = await read(name)
+        monkeypatch.setattr(pool, "hgetall", read)
+        await run_jobs(add, max_burst_jobs=1)
+        return stored
+
+    for expected, status in ([SUCCESS, PENDING], RUNNING), ([SUCCESS, SUCCESS], SUCCESS):
+        monkeypatch.setattr(pool, "hgetall", reads)
+        record = await record_of(workflows, workflow_id)
+        assert ([job.status for job in record.jobs], record.status) == (expected, status)
+        assert record == await record_of(workflows, workflow_id)
+
+
 async def test_a_workflow_is_kept_as_long_as_results(pool: TaskPool, workflows: Workflows, run_jobs: RunJobs) -> None:
     """At least an hour; longer where a job's result is kept longer, for ever if need be."""
 
@@ -490,6 +511,8 @@ async def test_a_queue_that_is_full_takes_no_workflow(
     with pytest.raises(QueueFull) as caught:
         await workflows.group(["add"] * 4)
     assert caught.value.queue == "default"
+    with pytest.raises(QueueFull):
+        await workflows.group(["add"] * 1001)
     assert await pool.keys() == []
     group = await workflows.group(["add", "add"], callback="gather")
     chain = await workflows.chain([("add", ()), Step("add", queue="mail"), ("add", ())])
@@ -498,6 +521,18 @@ async def test_a_queue_that_is_full_takes_no_workflow(
     await run_jobs(add, gather, queues=["default", "mail"])
     for workflow_id in (group, chain):
         assert (await record_of(workflows, workflow_id)).status is SUCCESS
+
+
+async def test_a_full_redis_takes_no_large_group(pool: TaskPool, workflows: Workflows) -> None:
+    """The error says why, without what it was to store."""
+    await pool.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(JobError, match=r"^group not enqueued: Redis refused: .*maxmemory") as caught:
+            await workflows.group([("add", (1, 2))] * 501)
+    finally:
+        await pool.config_set("maxmemory", 0)
+    assert "arq:job" not in str(caught.value)
+    assert await pool.keys() == []
 
 
 async def test_a_large_group_that_is_never_finished_leaves_nothing(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import JobHistory, JobStatus, keys
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobHistory, JobStatus, Queues, keys
 from {{ cookiecutter.__package }}.infrastructure.jobs.cancelling import cancel_jobs
-from {{ cookiecutter.__package }}.infrastructure.jobs.running import attempts
+from {{ cookiecutter.__package }}.infrastructure.jobs.running import attempts, commits
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.claims import Claimer
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import ServedQueues
 from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import client as workflows_module
 from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import Workflows
+from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -219,10 +220,31 @@ async def test_a_client_that_dies_in_the_middle(
     await nothing_is_left(pool)
 
 
+async def test_a_step_that_no_worker_would_find(pool: TaskPool, workflows: Workflows, run_jobs: RunJobs) -> None:
+    """The worker in which the chain stops records the end of the rest, be its queue paused or served by nobody."""
+
+    async def fails(ctx: dict[str, Any]) -> None:  # noqa: ARG001
+        raise ValueError("no luck")
+
+    await Queues(pool).pause("paused")
+    workflow_id = await workflows.chain(["fails", Step("fails", queue="paused"), Step("fails", queue="unserved")])
+    await run_jobs(fails, max_tries=1)
+    record = await record_of(workflows, workflow_id)
+    assert (statuses(record), record.status) == ([FAILED, CANCELLED, CANCELLED], FAILED)
+    assert await errors(pool, record) == {f"CancelledError: {record.error}"}
+    assert [await Queues(pool).length(queue) for queue in ("paused", "unserved")] == [0, 0]
+    await nothing_is_left(pool)
+
+
 async def test_a_worker_that_stops_before_it_has_recorded_them(
-    pool: TaskPool, workflows: Workflows, run_jobs: RunJobs
+    pool: TaskPool, workflows: Workflows, run_jobs: RunJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A given-up job that was claimed, and whose worker was lost then, is still not run by another."""
+
+    async def loses_redis(*_args: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(commits, "end_given_up", loses_redis)
 
     async def fails(ctx: dict[str, Any]) -> None:  # noqa: ARG001
         raise ValueError("no luck")

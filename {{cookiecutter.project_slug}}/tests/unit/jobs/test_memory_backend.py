@@ -190,6 +190,22 @@ def test_each_event_loop_gets_a_worker() -> None:
     gc.collect()  # what was forgotten would say so now, and warnings are errors
 
 
+def test_a_task_that_ends_the_process_does_so(caplog: pytest.LogCaptureFixture) -> None:
+    """The backend is closed on the way, and its worker, which was ended as well, does not get in the way."""
+
+    async def leave(_ctx: TaskContext) -> None:
+        raise SystemExit(3)
+
+    async def use() -> None:
+        async with JobManager(MemoryQueueBackend()) as manager:
+            await manager.wait_for(await manager.enqueue(leave))
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(use())
+    gc.collect()  # what was forgotten would say so now
+    assert "unhandled" not in caplog.text
+
+
 async def test_a_worker_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who enqueues next is told why nobody runs the jobs."""
 

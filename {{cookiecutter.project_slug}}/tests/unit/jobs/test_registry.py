@@ -10,10 +10,16 @@ import pytest
 from arq import cron, func
 from arq.worker import Function
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import InvalidJobError, TaskRegistry, UnknownTaskError
+from {{ cookiecutter.__package }}.infrastructure.jobs import (
+    InvalidJobError,
+    Schedule,
+    TaskRegistry,
+    UnknownTaskError,
+)
 from {{ cookiecutter.__package }}.infrastructure.jobs.decorators import retry, timeout
 from {{ cookiecutter.__package }}.infrastructure.jobs.errors import InvalidPolicyError
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import TaskPolicy, function_of
+from {{ cookiecutter.__package }}.infrastructure.jobs.registry import with_scheduled
 from {{ cookiecutter.__package }}.infrastructure.jobs.retries import RetryConfig
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function, task
 
@@ -157,6 +163,30 @@ def test_a_task_that_is_not_listed_is_unknown() -> None:
         TaskRegistry([typed.function]).name_of(typed)
 
 
+def test_a_task_takes_the_context() -> None:
+    """A function with no place for it is refused when it is listed; one with another argument there, at the call."""
+
+    async def forgot() -> None: ...
+    async def by_name_only(*, ctx) -> None: ...
+    async def greet(name: str) -> None: ...
+
+    for function in (forgot, by_name_only):
+        with pytest.raises(InvalidJobError, match=r"has no place for the context: let `ctx` be its first parameter"):
+            TaskRegistry([function])
+    registry = TaskRegistry([greet])
+    with pytest.raises(InvalidJobError, match="multiple values for argument 'name'; its first parameter, 'name', is"):
+        registry.check_call(registry.name_of(greet), (), {"name": "Ada"})
+
+
+def test_a_function_that_is_not_listed_is_shown_by_where_it_stands() -> None:
+    """Not by its address, and with the task that bears its name."""
+    with pytest.raises(UnknownTaskError) as caught:
+        TaskRegistry([plain_task]).name_of(send_letter)
+    path = f"{__name__}.send_letter"
+    hint = "registered are plain_task. Tasks are registered in WorkerSettings.functions."
+    assert str(caught.value) == f"no task is registered as {path!r}: {hint}"
+
+
 def test_names_of_task_objects_count_twice_too() -> None:
     """A name given by `@task(name=...)` can be taken."""
     with pytest.raises(InvalidJobError, match=r"two tasks are named 'mail\.send'"):
@@ -207,3 +237,17 @@ def test_a_hidden_policy_is_an_error() -> None:
 
     with pytest.raises(InvalidPolicyError, match="below another decorator"):
         TaskRegistry([logged])
+
+
+def test_a_function_that_a_schedule_names_is_a_task() -> None:
+    """It need not be listed, as with arq's `cron()`; one that is listed is there once, and names are left alone."""
+
+    async def listed(_ctx: dict[str, Any]) -> None: ...
+
+    async def scheduled(_ctx: dict[str, Any]) -> None: ...
+
+    listed_task = task(listed)
+    schedules = [Schedule(function, f"{number}", interval=60) for number, function in enumerate((listed, scheduled))]
+    schedules += [Schedule(scheduled, "again", interval=60), Schedule("by its name", "name", interval=60)]
+    assert with_scheduled([listed_task], schedules) == [listed_task, scheduled]
+    assert with_scheduled([listed_task], None) == [listed_task]

@@ -13,9 +13,11 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     InvalidScheduleError,
     JobPriority,
     Misfire,
+    PayloadTooLargeError,
     Schedule,
     TaskRegistry,
     UnknownTaskError,
+    UnserializableError,
     Worker,
     task,
 )
@@ -66,7 +68,12 @@ def test_a_schedule_is_brought_into_one_form() -> None:
         ({"interval": 5, "misfire": "often"}, "misfire='often': give skip, run_once, run_all"),
         ({"interval": 5, "catch_up": 0}, "catch_up=0: give a whole number"),
         ({"interval": 5, "catch_up": 501}, "catch_up=501: give 500 at most"),
+        ({"interval": 5, "misfire": ["skip"]}, "misfire=.*: give skip, run_once, run_all"),
+        ({"interval": 5, "args": "abc"}, "args='abc': give a list or a tuple"),
+        ({"interval": 5, "kwargs": [1]}, "kwargs=.*: give a dict"),
+        ({"interval": 5, "kwargs": {1: 2}}, "kwargs=.*: give a dict whose keys are names"),
         ({"interval": 5, "grace": -1}, "grace=-1: give seconds"),
+        ({"interval": 5, "grace": 0.5}, "grace=0.5: give 1 second or more"),
         ({"interval": 5, "overlap": "no"}, "overlap='no': give True or False"),
         ({"interval": 5, "queue": "a b"}, "queue='a b'"),
         ({"interval": 5, "priority": 7}, "priority=7: give a JobPriority"),
@@ -95,6 +102,14 @@ def test_the_task_must_be_registered_and_take_the_arguments() -> None:
         Schedule("report", interval=5, kwargs={"month": 5}).entry(registry)
 
 
+async def test_a_worker_does_not_start_with_arguments_that_cannot_be_stored() -> None:
+    """Nor with such as take too much room: no tick would ever come."""
+    with pytest.raises(UnserializableError, match="report: argument 'day'"):
+        Worker([report], schedules=[Schedule(report, interval=5, kwargs={"day": object()})])
+    with pytest.raises(PayloadTooLargeError):
+        Worker([report], schedules=[Schedule(report, interval=5, kwargs={"day": "x" * 100})], max_payload=100)
+
+
 async def test_two_schedules_of_one_name_are_refused() -> None:
     """A worker with such settings does not start; cron jobs of arq count, whose names may be equal among them."""
     one = Schedule(report, "cron:report", interval=5)
@@ -102,6 +117,28 @@ async def test_two_schedules_of_one_name_are_refused() -> None:
     with pytest.raises(InvalidScheduleError, match="'cron:report': WorkerSettings has 2 of that name"):
         Worker([report], schedules=[one], cron_jobs=cron_jobs)
     Worker([report], cron_jobs=cron_jobs)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"hour": 25}, "hour=25: give 0 to 23"),
+        ({"minute": {0, 60}}, "minute={0, 60}: give 0 to 59"),
+        ({"weekday": "tue"}, "weekday='tue': give 0 to 6, or a set of these; or one of mon, tues,"),
+        ({"weekday": {"mon"}}, "weekday={'mon'}: give 0 to 6"),
+        ({"second": set()}, r"second=set\(\): give 0 to 59"),
+        ({"month": {2, 4}, "day": 31}, "day=31: there is no such day, so it would never happen"),
+    ],
+)
+@pytest.mark.parametrize("unique", [True, False])
+async def test_a_cron_job_of_arq_that_would_never_run_is_refused(
+    options: dict[str, Any],
+    problem: str,
+    unique: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Its time would be looked for without end."""
+    with pytest.raises(InvalidScheduleError, match=f"'cron:report': {problem}"):
+        Worker([report], cron_jobs=[cron(report, **options, unique=unique)])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +157,7 @@ def test_missed_ticks_are_dealt_with_as_told(misfire: Misfire, late: float, expe
     """A run in time stands for what was missed before, unless all are wanted."""
     entry = Schedule("report", interval=60, misfire=misfire).entry(None)
     ticks = tuple(number * MINUTE for number in (1, 2, 3))
-    chosen = entry.chosen(Due(ticks, 0, 4 * MINUTE), round((3 + late) * MINUTE))
+    chosen = entry.chosen(Due(ticks, dropped=False, upcoming=4 * MINUTE), round((3 + late) * MINUTE))
     assert chosen == tuple(number * MINUTE for number in expected)
 
 
@@ -129,13 +166,13 @@ def test_ticks_within_the_grace_all_run(misfire: Misfire) -> None:
     """They were not missed, so each has its run."""
     entry = Schedule("report", interval=60, misfire=misfire, grace=300).entry(None)
     ticks = (1 * MINUTE, 2 * MINUTE)
-    assert entry.chosen(Due(ticks, 0, 3 * MINUTE), 3 * MINUTE - 1) == ticks
+    assert entry.chosen(Due(ticks, dropped=False, upcoming=3 * MINUTE), 3 * MINUTE - 1) == ticks
 
 
 def test_runs_that_may_not_overlap_come_one_at_a_time() -> None:
     """Of several ticks that have come, the newest is run."""
     entry = Schedule("report", interval=60, misfire=Misfire.RUN_ALL, overlap=False).entry(None)
-    assert entry.chosen(Due((1, 2, 3), 0, 4), 10 * MINUTE) == (3,)
+    assert entry.chosen(Due((1, 2, 3), dropped=False, upcoming=4), 10 * MINUTE) == (3,)
 
 
 def test_the_id_of_a_job_tells_its_tick() -> None:

@@ -54,6 +54,7 @@ def test_queues_are_read_in_their_order(text: str, queues: dict[str, int]) -> No
         ("two words", "queue 'two words'"),
         ("emails@8", "queue 'emails@8'"),
         ("health-check", "queue 'health-check'"),
+        ("x" * 201, "200 at most"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, problem: str) -> None:
@@ -115,16 +116,16 @@ def test_slots_are_kept_free_for_a_queue() -> None:
     queues = served("emails=3,reports")
     lanes = queues.lanes()
 
-    def told(slots: int, *jobs: str) -> object:
-        return msgspec.msgpack.decode(queues.kept(slots, running(*jobs), lanes))
+    def told(*jobs: str) -> object:
+        return msgspec.msgpack.decode(queues.kept(running(*jobs), lanes))
 
     numbers = [1, 2] * 4
-    assert told(10) == [7, numbers, [3, 0]]
-    assert told(8, REPORTS, keys.queue("emails", JobPriority.HIGH)) == [6, numbers, [2, 0]]
-    assert told(6, *[EMAILS] * 4) == [6, numbers, [0, 0]]
-    assert queues.open(4, running(*[REPORTS] * 6)) == [EMAILS, REPORTS]
-    assert queues.open(3, running(*[REPORTS] * 7)) == [EMAILS]
-    assert not served("emails,reports").kept(10, [], lanes)
+    assert told() == [7, numbers, [3, 0]]
+    assert told(REPORTS, keys.queue("emails", JobPriority.HIGH)) == [6, numbers, [2, 0]]
+    assert told(*[EMAILS] * 4) == [6, numbers, [0, 0]]
+    assert queues.open(running(*[REPORTS] * 6)) == [EMAILS, REPORTS]
+    assert queues.open(running(*[REPORTS] * 7)) == [EMAILS]
+    assert not served("emails,reports").kept([], lanes)
 
 
 @pytest.mark.parametrize(

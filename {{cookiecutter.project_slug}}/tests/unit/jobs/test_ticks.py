@@ -19,6 +19,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.ticks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.ticks import Recurrence
 
 BERLIN, NEW_YORK, SYDNEY = "Europe/Berlin", "America/New_York", "Australia/Sydney"
@@ -69,7 +71,10 @@ def test_names_ranges_steps_and_lists_are_read(expression: str, expected: list[s
         ("0,10,x * * * *", "minute 'x'"),
         ("0,,10 * * * *", "minute ''"),
         ("* 17-9 * * *", "hour '17-9': the range runs backwards; give 9-17, or two ranges"),
+        ("* * L-3 * *", "day of month 'L-3': give 1 to 31"),
+        ("0-59/0 * * * *", "minute '0-59/0': a step is 1 or more"),
         ("*/0 * * * *", "minute '*/0': a step is 1 or more"),
+        ("5-5/3 * * * *", "minute '5-5/3': a range of one has no step, give 5"),
         ("5- * * * *", "minute '5-'"),
         (f"{'9' * 400} * * * *", "minute '999"),
         ("? * * * *", "minute '?'"),
@@ -80,7 +85,7 @@ def test_names_ranges_steps_and_lists_are_read(expression: str, expected: list[s
         ("0 0 9 * * *", "it has 6 fields, give 5: .*; there is none for seconds, see `interval`"),
         ("@daily", "it has 1 field, give"),
         ("", "it has 0 fields"),
-        ("* " * 300, "give a text of 5 fields"),
+        ("* " * 300, "it is too long, give 500 characters at most"),
         (5, "give a text of 5 fields"),
     ],
 )
@@ -153,6 +158,29 @@ def test_what_runs_every_hour_or_more_often_goes_by_real_time(
     assert ticks == [begin + minutes * 60_000 * number for number in range(1, len(ticks) + 1)]
 
 
+@pytest.mark.parametrize(
+    ("expression", "zone", "since", "expected"),
+    [
+        # On Chatham Island 3:45 becomes 2:45 on 5 April, and 2:45 becomes 3:45 on 27 September.
+        ("*/30 3 * * *", "Pacific/Chatham", "2026-04-04T00:00", ["04-04 13:15", "04-04 13:45", "04-04 14:15"]),
+        ("*/15 3 * * *", "Pacific/Chatham", "2026-09-26T12:00", ["09-26 14:00", "09-27 13:15"]),
+        ("*/17 3 * * */3", "Pacific/Chatham", "2020-04-04T12:00", ["04-04 13:15", "04-04 13:32"]),
+        # At Lord Howe Island 2:00 becomes 1:30 on 5 April.
+        ("*/30 3 * * *", "Australia/Lord_Howe", "2026-04-04T12:00", ["04-04 16:30", "04-04 17:00", "04-05 16:30"]),
+        ("*/30 1 * * *", "Australia/Lord_Howe", "2026-04-04T12:00", ["04-04 14:00", "04-04 14:30", "04-04 15:00"]),
+        # In Havana there is no hour from 0:00 on 8 March.
+        ("*/30 0 * * *", "America/Havana", "2026-03-07T12:00", ["03-09 04:00", "03-09 04:30"]),
+        # An hour that comes twice, seen from the first of the two, and only in it.
+        ("*/30 2 25 10 *", BERLIN, "2026-10-25T00:45", ["10-25 01:00", "10-25 01:30", "10-25 00:00"]),
+    ],
+)
+def test_whatever_a_change_is_like_the_clock_is_right(
+    expression: str, zone: str, since: str, expected: list[str]
+) -> None:
+    """Nothing is left out, nothing comes at times that are not meant, and it ends."""
+    assert first(CronRecurrence.of(expression, zone), since, len(expected)) == expected
+
+
 def test_a_change_of_half_an_hour_is_a_change_too() -> None:
     """At Lord Howe Island, the clocks move by that much."""
     ticks = first(CronRecurrence.of("0 3 * * *", "Australia/Lord_Howe"), "2026-10-02T00:00", 2)
@@ -185,14 +213,35 @@ def test_an_interval_that_makes_no_sense_is_refused(interval: Any) -> None:
 
 @pytest.mark.parametrize("ticks", [CronRecurrence.of("* * * * *", "UTC"), IntervalRecurrence.of(60)])
 def test_the_newest_of_the_ticks_that_have_come_are_told(ticks: Recurrence) -> None:
-    """The others are counted, and the next one is the first that has not come."""
+    """Whether there were others is told, and the next one is the first that has not come."""
     minute = 60_000
-    assert ticks.due(10 * minute, 9 * minute, most=5) == ((), 0, 10 * minute)
-    assert ticks.due(10 * minute, 10 * minute, most=5) == ((10 * minute,), 0, 11 * minute)
+    assert ticks.due(10 * minute, 9 * minute, most=5) == ((), False, 10 * minute)
+    assert ticks.due(10 * minute, 10 * minute, most=5) == ((10 * minute,), False, 11 * minute)
     some = ticks.due(10 * minute, 12 * minute + 1, most=5)
-    assert some == ((10 * minute, 11 * minute, 12 * minute), 0, 13 * minute)
+    assert some == ((10 * minute, 11 * minute, 12 * minute), False, 13 * minute)
+    assert not ticks.due(10 * minute, 109 * minute, most=100).dropped
     many = ticks.due(10 * minute, 1009 * minute, most=2)
-    assert many == ((1008 * minute, 1009 * minute), 998, 1010 * minute)
+    assert many == ((1008 * minute, 1009 * minute), True, 1010 * minute)
+
+
+@pytest.mark.parametrize("zone", ["UTC", BERLIN])
+def test_a_long_time_is_looked_at_from_its_end(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is not held up by the minutes of a year; what comes rarely is found all the same."""
+    moment, year = ms("2026-01-01T00:00"), 365 * 86_400_000
+    looked: list[int] = []
+    after = CronRecurrence.after
+    monkeypatch.setattr(CronRecurrence, "after", lambda self, since: noted(after(self, since), looked))
+    minutes = CronRecurrence.of("* * * * *", zone).due(moment, moment + year, most=100)
+    assert minutes == (tuple(moment + year - 60_000 * back for back in range(99, -1, -1)), True, moment + year + 60_000)
+    assert len(looked) < 1000
+    years = CronRecurrence.of("0 0 1 1 *", "UTC").due(moment, moment + 2 * year, most=100)
+    assert years.ticks == (moment, moment + year, moment + 2 * year)
+
+
+def noted(ticks: Iterator[int], looked: list[int]) -> Iterator[int]:
+    for tick in ticks:
+        looked.append(tick)
+        yield tick
 
 
 async def task(ctx: dict[str, Any]) -> None: ...

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 import pytest
 
+from {{ cookiecutter.__package }}.infrastructure.jobs import (
+    BatchResult,
+    InvalidScheduleError,
+    JobManager,
+    JobRecord,
+    MemoryQueueBackend,
+    ScheduleRecord,
+    Step,
+)
 from {{ cookiecutter.__package }}.infrastructure.jobs.decorators import background_task, retry, timeout
 from {{ cookiecutter.__package }}.infrastructure.jobs.errors import InvalidPolicyError
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import RateLimit, TaskPolicy, Unique, policy_of
@@ -35,6 +44,14 @@ async def send(ctx: dict[str, Any], to: str, *, copies: int = 1) -> bytes:
 )
 def checksum(ctx: TaskContext, text: str) -> int:
     return len(ctx) + len(text)
+
+
+async def measure(ctx: TaskContext, text: str) -> int:
+    return len(ctx) + len(text)
+
+
+async def collect(_ctx: TaskContext, results: list[int]) -> int:
+    return sum(results)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +125,26 @@ def test_wrong_options_are_found_by_the_type_checker() -> None:
         timeout("5")  # type: ignore[arg-type]
     with pytest.raises(InvalidPolicyError):
         RetryConfig(retry_on=int)  # type: ignore[arg-type]
+
+
+async def test_a_managers_calls_are_checked() -> None:
+    """Its steps may be of any shape, and ids what enqueueing gives; its options have names and types."""
+    async with JobManager(MemoryQueueBackend(functions=[send, measure, collect])) as jobs:
+        assert_type(await jobs.wait_for(await jobs.enqueue(measure, "a")), JobRecord)
+        steps = [("measure", ("a",), {}), (send, ("ada@example.com",)), (send, ("b",), {"copies": 2})]
+        assert_type(await jobs.chain(steps, pass_result=False), str)
+        assert_type(await jobs.chain([("measure", ("a",), {}), Step(send, ("b",)), [measure, ["c"]]]), str)
+        assert_type(await jobs.group([(measure, (text,)) for text in "ab"], callback=collect), str)
+        assert_type(await jobs.enqueue_batch(measure, [{"text": "a"}], queue="sums", key=str), BatchResult)
+        assert_type(await jobs.schedule(measure, "0 9 * * *", args=("a",), timezone="Europe/Rome"), ScheduleRecord)
+        with pytest.raises(TypeError):
+            await jobs.chain(steps, pass_results=True)  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            await jobs.enqueue_batch(measure, [], qeue="sums")  # type: ignore[call-arg]
+        with pytest.raises(InvalidScheduleError):
+            await jobs.schedule_interval(measure, "5", args=("a",))  # type: ignore[arg-type]
+        with pytest.raises(InvalidScheduleError):
+            await jobs.schedule_interval(measure, 5, args=("a",), timezone="Europe/Rome")  # type: ignore[call-arg]
 
 
 def test_the_first_parameter_is_the_context() -> None:

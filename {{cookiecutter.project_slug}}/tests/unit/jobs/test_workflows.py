@@ -99,10 +99,25 @@ async def test_a_chain_is_refused_with_the_step_and_the_value(workflows: Workflo
     [
         ([], {}, "group: []: it has no member; give one at least"),
         ([GOOD, "nobody"], {}, "member 2: 'nobody': no task is registered"),
-        ([Step("add", (1,), pass_result=True)], {}, "member 1: 'add': pass_result: no member comes before another"),
+        ([Step("add", (1,), pass_result=True)], {}, "member 1: 'add': pass_result is for the steps of a chain"),
+        (
+            [GOOD],
+            {"callback": Step("total", pass_result=True)},
+            "callback: 'total': pass_result is for the steps of a chain",
+        ),
+        ({"add": (1, 2)}, {}, "group: {'add': (1, 2)}: give a list of members, each as (task, args, kwargs)"),
+        (b"add", {}, "group: b'add': give a list of members, each as (task, args, kwargs)"),
+        ([GOOD], {"callback": "total", "callback_args": "12"}, "callback: '12': give the arguments as a tuple"),
+        ([GOOD], {"callback": "total", "callback_args": 5}, "callback: 5: give the arguments as a tuple"),
+        ([GOOD], {"callback_args": (1,)}, "callback_args, callback_kwargs: (1,): leave them out, for there is no"),
+        (
+            [GOOD],
+            {"callback": Step("total"), "callback_kwargs": {"minus": 1}},
+            "callback_args, callback_kwargs: {'minus': 1}: leave them out, for the callback comes with its own",
+        ),
         ([GOOD], {"callback": "nobody"}, "callback: 'nobody': no task is registered"),
         ([GOOD], {"callback": "add"}, "callback: 'add': add: "),
-        ([GOOD], {"callback": ("total", ())}, "callback: ('total', ()): no task is registered"),
+        ([GOOD], {"callback": ("total", (1, 2))}, "callback: 'total': total: "),
         ([GOOD], {"callback": "total", "callback_args": (1, 2)}, "callback: 'total': total: "),
         ([GOOD], {"callback": "total", "callback_kwargs": {"minus": 1}}, "callback: 'total': total: "),
         (

@@ -24,6 +24,7 @@ Clients:
 | `manager` | everything that can be done with jobs, behind one object |
 | `backends` | what a manager stands on: arq's jobs on a Redis, or in memory |
 | `batches` | many jobs of one task |
+| `options` | what the manager's methods take by name |
 | `enqueueing` | enqueueing without a pool or a manager |
 | `cancelling` | cancelling jobs, many at once |
 | `workflows` | chains and groups of jobs: a package with a map of its own |

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Mapping, Sized
+import reprlib
+from collections.abc import AsyncIterable, Iterable, Mapping, Sized
 from contextlib import aclosing
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import checks
 from .drafts import Draft
@@ -15,8 +16,9 @@ from .records import BatchResult, RefusedItem
 from .registry import task_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from .drafts import DraftOptions
     from .messages import Message
     from .pool import TaskPool
     from .registry import TaskFunction
@@ -43,7 +45,7 @@ class Batches:
         progress: Callable[[int, int | None], Any] | None = None,
         on_enqueued: Callable[[list[str]], Any] | None = None,
         key: Callable[[Mapping[str, Any]], str] | None = None,
-        **options: Any,
+        **options: Unpack[DraftOptions],
     ) -> BatchResult:
         """Enqueue a job for each item, in one round trip for every `batch_size` of them.
 
@@ -69,6 +71,9 @@ class Batches:
         pool = self._pool
         name = task_name(pool.registry, task)
         size = checks.count("batch_size", batch_size)
+        if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable | AsyncIterable):
+            problem = "give the items as a list of dicts, anything iterable, or an async iterator"
+            raise InvalidJobError(f"{name}: {reprlib.repr(items)}: {problem}")
         Draft(pool, name, **options)  # what is wrong with all is said before the first item is taken
         tally = _Tally()
         number = len(items) if isinstance(items, Sized) else None

@@ -14,27 +14,33 @@ from .outcomes import history_line, result_data
 from .workflows import parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from .pool import TaskPool
+    from arq.connections import ArqRedis
 
 #: Milliseconds for which it is known that a job was cancelled before it started.
 CANCELLED_KEPT = 3_600_000
 
 
 async def cancel_jobs(
-    pool: TaskPool, job_ids: Iterable[str], *, terminate: bool = False, reason: str | None = None
+    pool: ArqRedis,
+    job_ids: Iterable[str],
+    *,
+    terminate: bool = False,
+    reason: str | None = None,
+    spared: list[str] | None = None,
 ) -> list[str]:
     """Cancel jobs that wait; those that run only if `terminate` is set, by cancelling them in their workers.
 
     That takes two round trips for every 500 jobs. Where a job was part of a workflow, what is left of that is cancelled
-    as its policy says.
+    as its policy says, which takes three more for every 500 of those.
 
     Args:
         pool: the client.
         job_ids: the jobs.
         terminate: ask for the end of running ones.
         reason: why, for their records.
+        spared: gets the other queued jobs of their workflows, for the caller to end; by default they are ended here.
 
     Returns:
         For each job `cancelled`, `asked` (its worker is about to end it), `running` (and it may go on), or `unknown`:
@@ -44,35 +50,48 @@ async def cancel_jobs(
         RedisError, OSError: there was no answer, so some may be cancelled.
     """
     answers: list[str] = []
-    rest = iter(job_ids)
-    while batch := list(islice(rest, scripts.BATCH)):
-        found, given_up = await _cancel(pool, batch, terminate=terminate, reason=reason)
+    for batch in _batches(job_ids):
+        found, (waiting, queued) = await _cancel(pool, batch, [reason] * len(batch), terminate=terminate)
         answers += found
-        await end_given_up(pool, given_up)
+        if spared is None:
+            waiting += queued
+        else:
+            spared += queued
+        await end_given_up(pool, waiting)
     return answers
 
 
-async def end_given_up(pool: TaskPool, job_ids: Sequence[str]) -> None:
-    """Record the end of jobs whose workflow does without them; a worker would do it, where there is one."""
-    of_workflows: dict[str, list[str]] = {}
-    for job_id in job_ids:
-        workflow_id, _ = keys.workflow_part(job_id) or ("", 0)
-        of_workflows.setdefault(workflow_id, []).append(job_id)
-    for workflow_id, given_up in of_workflows.items():
-        await cancel_jobs(pool, given_up, reason=await parts.why_given_up(pool, workflow_id))
+async def end_given_up(pool: ArqRedis, job_ids: Iterable[str]) -> None:
+    """Record the end of jobs whose workflows do without them; workers find what this does not come to."""
+    for batch in _batches(job_ids):
+        workflow_ids = [(keys.workflow_part(job_id) or ("", 0))[0] for job_id in batch]
+        reasons = await parts.why_given_up(pool, set(workflow_ids))
+        await _cancel(pool, batch, [reasons[workflow_id] for workflow_id in workflow_ids])
+
+
+def read_given_up(found: Sequence[Sequence[bytes]]) -> tuple[list[str], list[str]]:
+    """Read what a script says of the jobs that were given up: those that waited for others, and those in queues."""
+    waiting, queued = ([job_id.decode() for job_id in job_ids] for job_ids in found or ((), ()))
+    return waiting, queued
+
+
+def _batches(job_ids: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(job_ids)
+    while batch := list(islice(rest, scripts.BATCH)):
+        yield batch
 
 
 async def _cancel(
-    pool: TaskPool, job_ids: list[str], *, terminate: bool, reason: str | None
-) -> tuple[list[str], list[str]]:
+    pool: ArqRedis, job_ids: list[str], reasons: Sequence[str | None], *, terminate: bool = False
+) -> tuple[list[str], tuple[list[str], list[str]]]:
     values = await pool.mget([name(job_id) for job_id in job_ids for name in (keys.job, keys.tries, keys.lost)])
     records = [
-        _record(pool, job_id, *values[3 * number : 3 * number + 3], reason=reason)
+        _record(pool, job_id, *values[3 * number : 3 * number + 3], reason=reasons[number])
         for number, job_id in enumerate(job_ids)
     ]
     known = [record for record in records if record]
     if not known:
-        return ["unknown"] * len(job_ids), []
+        return ["unknown"] * len(job_ids), ([], [])
     found, given_up = await scripts.script(pool, "cancel")(
         args=[
             int(terminate),
@@ -83,11 +102,11 @@ async def _cancel(
     )
     rest = iter(found)
     answers = [next(rest).decode() if record else "unknown" for record in records]
-    return answers, [job_id.decode() for job_id in given_up]
+    return answers, read_given_up(given_up)
 
 
 def _record(
-    pool: TaskPool,
+    pool: ArqRedis,
     job_id: str,
     payload: bytes | None,
     starts: bytes | None,

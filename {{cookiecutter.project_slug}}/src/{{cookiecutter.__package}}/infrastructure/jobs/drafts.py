@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import checks, keys
+from .errors import InvalidJobError
 from .messages import (
     IDEMPOTENCY_TTL,
     Lock,
@@ -16,6 +17,7 @@ from .messages import (
     origin,
     unique_lock,
 )
+from .policy import checked_unique
 from .records import JobPriority
 
 if TYPE_CHECKING:
@@ -80,15 +82,17 @@ class Draft:
             part: what they take from a workflow, and give to it, see `parts.wishes`.
 
         Raises:
-            InvalidJobError: both `defer_until` and `defer_by` are given, or the name cannot be that of a queue.
-            InvalidPolicyError: there is no such priority.
+            InvalidJobError: a time makes no sense, both `defer_until` and `defer_by` are given, or the name cannot be
+                that of a queue.
+            InvalidPolicyError: there is no such priority, or `unique` makes no sense.
         """
         self.task = task
         self._timing = Timing.of(task, defer_until=defer_until, defer_by=defer_by, expires=expires)
         self._registry = pool.registry
         self._policy = self._registry.find_policy(task) if self._registry else None
         self._queue_key = queue_key or _lane(self._policy, queue, priority)
-        self._unique = unique or (self._policy and self._policy.unique)
+        own = self._policy and self._policy.unique
+        self._unique = own if unique is None else checked_unique("unique", unique)
         self._idempotency_ttl = idempotency_ttl
         self._more = {**origin(correlation_id=correlation_id, replay_of=replay_of), **({"wf": part} if part else {})}
         self._serializer, self._limit = pool.job_serializer, pool.max_payload
@@ -102,6 +106,9 @@ class Draft:
         idempotency_key: str | None = None,
     ) -> Message:
         """Make one job of it; see `TaskPool.prepare`."""
+        chosen = job_id is not None
+        if chosen and (not isinstance(job_id, str) or not job_id):
+            raise InvalidJobError(f"{self.task}: the id {job_id!r}: give a text that is not empty")
         kwargs = dict(kwargs or {})
         locks = () if self._unique is None and idempotency_key is None else self._locks(args, kwargs, idempotency_key)
         payload = encode_payload(
@@ -113,7 +120,6 @@ class Draft:
             serializer=self._serializer,  # type: ignore[arg-type] # never None, see TaskPool
             limit=self._limit,
         )
-        chosen = job_id is not None
         return Message(job_id or new_job_id(), *self._timing, chosen, locks, self.task, self._queue_key, payload)
 
     def _locks(self, args: tuple[Any, ...], kwargs: dict[str, Any], idempotency_key: str | None) -> tuple[Lock, ...]:

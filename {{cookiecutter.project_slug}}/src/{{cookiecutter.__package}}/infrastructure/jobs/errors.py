@@ -36,7 +36,7 @@ class UnknownTaskError(JobError, LookupError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"registered are {', '.join(known)}"
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"registered are {', '.join(known)}."
         super().__init__(f"no task is registered as {name!r}: {hint} Tasks are registered in WorkerSettings.functions.")
 
 
@@ -195,7 +195,7 @@ class ProcessDiedError(JobError):
 class JobNotFoundError(JobError, LookupError):
     """There is nothing with this id."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str | None) -> None:
         super().__init__(f"{job_id!r} is no job or workflow that is known; perhaps its result is no longer kept")
 
 

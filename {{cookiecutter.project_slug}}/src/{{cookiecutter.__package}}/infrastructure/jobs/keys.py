@@ -32,8 +32,10 @@ EVENTS = "arq:events"
 PARKED_TASKS = "arq:parked"
 #: Sorted set of the ids of the dead letters, by the time at which they died, in ms.
 DEAD = "arq:dead"
-#: Set of the keys of the lanes that have ever had a job; and the channel on which a new one is told.
+#: Set of the keys of the lanes that have had jobs; and the channel on which a new one is told.
 QUEUES = "arq:queues"
+#: Sorted set of those of them that have none, by when that was first seen, in ms; after a day they are forgotten.
+QUIET = "arq:quiet"
 #: Set of the keys (as `queue` gives them for a name) of the queues from which nothing is started.
 PAUSED = "arq:paused"
 #: Sorted set of the ids of the schedules, by the tick that comes next, in ms, `inf` while one is paused; and the
@@ -45,7 +47,7 @@ SCHEDULE_OWNERS = "arq:schedule-owners"
 #: Characters of the id of a job of a workflow: those of an id that the engine makes, a dash, and five digits.
 _PART_LENGTH = 38
 
-_QUEUE_NAME = re.compile(r"[\w.:-]+")
+_QUEUE_NAME = re.compile(r"[\w.:-]{1,200}")
 #: The end of a lane's key, unless its priority is the normal one.
 _PRIORITY = re.compile(rf"@({'|'.join(str(priority.value) for priority in JobPriority)})\Z")
 
@@ -60,7 +62,7 @@ def queue(name: str = DEFAULT_QUEUE, priority: JobPriority = JobPriority.NORMAL)
     """
     key = _queue_key(name) if isinstance(name, str) else None
     if key is None:
-        raise InvalidJobError(f"queue {name!r}: give a name of letters, digits, and . _ : -")
+        raise InvalidJobError(f"queue {name!r}: give a name of letters, digits, and . _ : -, 200 at most")
     return key if priority is JobPriority.NORMAL else lane(key, priority)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CLAIM_WORDS = 3
 #: Milliseconds that a lease may last at most, for running jobs to be told from those that wait.
 LONGEST_LEASE = 3_600_000
+#: The part of a millisecond that marks the end of a lease.
+LEASED = 0.5
 #: What the task of a damaged job is called, as in arq.
 UNKNOWN_TASK = "<unknown>"
 
@@ -168,8 +170,9 @@ def live_status(claim: bytes | None, starts: bytes | None, due: float | None, *,
         return JobStatus.RUNNING
     if int(starts or 0):
         return JobStatus.RETRYING
-    # Parts of a millisecond are marks, see claim.lua.
-    return JobStatus.PENDING if due is None or int(due) <= now else JobStatus.SCHEDULED
+    # Parts of a millisecond are marks, see claim.lua; a half says that it has been claimed since its claim was read.
+    is_due = due is None or int(due) <= now or due % 1 == LEASED
+    return JobStatus.PENDING if is_due else JobStatus.SCHEDULED
 
 
 def read_attempt(line: bytes) -> AttemptRecord:

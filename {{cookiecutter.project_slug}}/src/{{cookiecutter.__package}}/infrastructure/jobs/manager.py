@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .batches import Batches
 from .enqueueing import given
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from .backends import QueueBackend
     from .batches import Items
+    from .options import BatchOptions, ChainOptions, GroupOptions, IntervalOptions, ScheduleOptions
     from .records import BatchResult, JobPriority, JobRecord, ScheduleRecord
     from .registry import TaskFunction
     from .workflows.records import WorkflowRecord
-    from .workflows.steps import Step, StepLike
+    from .workflows.steps import StepLike
 
 
 class JobManager:
@@ -33,7 +34,8 @@ class JobManager:
     It holds nothing but its backend: making one costs nothing, and any number of them may be used at once. Wherever a
     task is wanted, its name, its dotted import path, the function or the `Task` will do; one that is not registered, or
     arguments that do not fit it, are errors at the call. An argument of a task that is called as an option of the
-    method here, such as `queue`, is given by position, or by `enqueue_task`.
+    method here, such as `queue`, is given by position, or by `enqueue_task`. Whatever cannot be done without Redis
+    raises `QueueUnavailable` where that does not answer.
     """
 
     def __init__(self, backend: QueueBackend) -> None:
@@ -74,7 +76,8 @@ class JobManager:
 
         Raises:
             UnknownTaskError: no such task; the message suggests near misses.
-            InvalidJobError: the arguments do not fit the task, or are too large.
+            InvalidJobError: the arguments do not fit the task, or are too large; there cannot be such a queue.
+            InvalidPolicyError: there is no such priority.
             UnserializableError: an argument cannot be stored.
             QueueFull: the queue holds as many jobs as it may.
             QueueUnavailable: Redis does not answer, and the job is nowhere else.
@@ -101,11 +104,7 @@ class JobManager:
         return await self.backend.enqueue(name, args, kwargs, **given(**options))
 
     async def enqueue_batch(
-        self,
-        task: str | TaskFunction,
-        items: Items,
-        batch_size: int = 100,
-        **options: Any,
+        self, task: str | TaskFunction, items: Items, batch_size: int = 100, **options: Unpack[BatchOptions]
     ) -> BatchResult:
         """Enqueue a job for each item, in one round trip for every `batch_size` of them; see `Batches.enqueue`.
 
@@ -132,7 +131,7 @@ class JobManager:
         *,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[ScheduleOptions],
     ) -> ScheduleRecord:
         """Run a task whenever a cron expression says so; a schedule of the same name is replaced.
 
@@ -147,7 +146,8 @@ class JobManager:
         Raises:
             InvalidScheduleError: something makes no sense; the message names it, and the field of the expression.
         """
-        return await self._schedule(task, args, kwargs, name=name, cron=cron, **options)
+        schedule = Schedule(task, name, cron=cron, args=args, kwargs=kwargs or {}, **options)
+        return await (await self._schedules()).add(schedule)
 
     async def schedule_interval(
         self,
@@ -157,10 +157,11 @@ class JobManager:
         *,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[IntervalOptions],
     ) -> ScheduleRecord:
         """Run a task every `interval`, a timedelta or seconds, for the first time after one; see `schedule`."""
-        return await self._schedule(task, args, kwargs, name=name, interval=interval, **options)
+        schedule = Schedule(task, name, interval=interval, args=args, kwargs=kwargs or {}, **options)
+        return await (await self._schedules()).add(schedule)
 
     async def list_scheduled(self) -> list[ScheduleRecord]:
         """Give all schedules, also those that stand in code: the next one first, those that are paused last."""
@@ -182,17 +183,12 @@ class JobManager:
         """Enqueue a job for a schedule at once, and give its id; see `Schedules.run_now`."""
         return await (await self._schedules()).run_now(schedule_id)
 
-    async def _schedule(
-        self, task: str | TaskFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, **options: Any
-    ) -> ScheduleRecord:
-        return await (await self._schedules()).add(Schedule(task, args=args, kwargs=kwargs or {}, **options))
-
     async def _schedules(self) -> Schedules:
         return Schedules(await self.backend.connect())
 
     # Workflows
 
-    async def chain(self, steps: Iterable[StepLike], **options: Any) -> str:
+    async def chain(self, steps: Iterable[StepLike], **options: Unpack[ChainOptions]) -> str:
         """Run jobs one after the other, and give the id of the whole; see `Workflows.chain`.
 
         Args:
@@ -202,12 +198,15 @@ class JobManager:
         return await Workflows(await self.backend.connect()).chain(steps, **options)
 
     async def group(
-        self, members: Iterable[StepLike], callback: str | TaskFunction | Step | None = None, **options: Any
+        self,
+        members: Iterable[StepLike],
+        callback: StepLike | None = None,
+        **options: Unpack[GroupOptions],
     ) -> str:
         """Run jobs at once, and the callback when all have ended; give the id of the whole. See `Workflows.group`.
 
         Args:
-            members: `(task, args, kwargs)` each, or a `Step` with options of its own.
+            members: as the steps of a chain.
             callback: a task that gets `results=[...]`, what the members returned, in their order.
             options: `on_failure`, `callback_args`, `callback_kwargs`, `queue` and `priority`.
         """
@@ -219,14 +218,13 @@ class JobManager:
 
     # Status and control
 
-    async def get_status(self, job_id: str) -> JobRecord | None:
-        """Read all that is known of a job, or of a workflow as a whole; None if nothing is.
+    async def get_status(self, job_id: str | None) -> JobRecord | None:
+        """Read all that is known of a job, or of a workflow as a whole; None if nothing is, or there is no job.
 
         The record of a workflow has `chain` or `group` for its task; its progress are the jobs that have succeeded.
-
-        Raises:
-            QueueUnavailable: Redis does not answer.
         """
+        if job_id is None:  # what `enqueue` gives where a job was left out
+            return None
         pool = await self.backend.connect()
         if record := await pool.record(job_id):
             return record
@@ -234,28 +232,31 @@ class JobManager:
             return workflow.as_job()
         return await self.backend.find(job_id)
 
-    async def wait_for(self, job_id: str, timeout: float | None = 60) -> JobRecord:  # noqa: ASYNC109 - part of the interface
+    async def wait_for(self, job_id: str | None, timeout: float | None = 60) -> JobRecord:  # noqa: ASYNC109 - part of the interface
         """Wait until a job or a workflow has ended, in whichever way, and give its record; see `get_status`.
 
         Args:
             job_id: the job, or the workflow.
-            timeout: seconds to wait at most; None waits for ever.
+            timeout: seconds to wait at most, 0 for none; None waits for ever.
 
         Raises:
             TimeoutError: it has not ended in time.
             JobNotFoundError: nothing is known of it, or its result is not kept.
-            QueueUnavailable: Redis does not answer.
         """
         try:
             async with asyncio.timeout(timeout):
                 record = await self._wait(job_id)
-        except TimeoutError:
-            raise TimeoutError(f"job {job_id} has not ended within {timeout} s") from None
+        except TimeoutError:  # perhaps before there was a look at it
+            record = await self.get_status(job_id)
+            if record and record.status not in TERMINAL_STATUSES:
+                raise TimeoutError(f"job {job_id} has not ended within {timeout} s") from None
         if record is None:
             raise JobNotFoundError(job_id)
         return record
 
-    async def _wait(self, job_id: str) -> JobRecord | None:
+    async def _wait(self, job_id: str | None) -> JobRecord | None:
+        if job_id is None:
+            return None
         pool = await self.backend.connect()
         if await pool.record(job_id) is None and (workflow := await Workflows(pool).wait(job_id)):
             return workflow.as_job()
@@ -266,19 +267,17 @@ class JobManager:
                 await news.wait()
         return record
 
-    async def cancel(self, job_id: str, *, terminate: bool = False) -> bool:
+    async def cancel(self, job_id: str | None, *, terminate: bool = False) -> bool:
         """Cancel a job that waits; one that runs only if `terminate` is set. Of a workflow, all its jobs.
 
         Returns:
             Whether anything is cancelled, or about to be; see `TaskPool.cancel` and `Workflows.cancel`.
-
-        Raises:
-            QueueUnavailable: Redis does not answer.
         """
+        if job_id is None:
+            return False
         pool = await self.backend.connect()
-        return await pool.cancel(job_id, terminate=terminate) or await Workflows(pool).cancel(
-            job_id, terminate=terminate
-        )
+        workflows = Workflows(pool)
+        return await pool.cancel(job_id, terminate=terminate) or await workflows.cancel(job_id, terminate=terminate)
 
     # Queues
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime, timedelta
 from hashlib import sha256
 from operator import itemgetter
 from secrets import token_hex
-from time import time_ns
+from time import time, time_ns
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from arq.utils import timestamp_ms, to_ms, to_unix_ms
+from arq.utils import timestamp_ms, to_ms
 
 from . import codec, keys, logs
 from .errors import InvalidJobError, PayloadTooLargeError, UnserializableError
@@ -16,7 +18,6 @@ from .policy import Unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
 
 #: Key of a lock; what keeps it: that the job which has it is `pending` or `unfinished`, or a whole `period`; ms for
 #: which it is known.
@@ -24,6 +25,8 @@ Lock = tuple[str, Literal["pending", "unfinished", "period", "key"], int]
 
 #: Seconds for which an idempotency key is known, unless told otherwise.
 IDEMPOTENCY_TTL = 86_400
+#: Seconds that a job may wait, either way: a thousand years. Redis then still tells parts of a ms, and Python the date.
+LONGEST = 1000 * 365 * 86_400
 #: Milliseconds after a job is due for which it is known that it stands for others that are the same.
 UNIQUE_KEPT = 30 * 86_400_000
 
@@ -83,21 +86,42 @@ class Timing(NamedTuple):
         """Check and convert what a caller says.
 
         Raises:
-            InvalidJobError: both a time and a delay are given.
+            InvalidJobError: one of them is no time, or both a time and a delay are given.
         """
         if defer_until is not None and defer_by is not None:
             raise InvalidJobError(f"{task}: give a time (_defer_until) or a delay (_defer_by), not both")
-        due = to_unix_ms(defer_until) if defer_until else False
-        delay = to_ms(defer_by) or 0
+        due = False if defer_until is None else _moment(task, defer_until)
+        delay = 0 if defer_by is None else max(0, _span(task, "_defer_by", defer_by))
         if expires is None:  # without a limit, arq would drop a job that has waited for a day
             return cls(due, delay, 0)
         ahead = due - timestamp_ms() if due else delay
-        return cls(due, delay, max(1, ahead + (to_ms(expires) or 0)))
+        return cls(due, delay, max(1, ahead + _span(task, "_expires", expires)))
 
     @property
     def wait(self) -> int:
         """Milliseconds until the job is due."""
         return max(0, self.due - timestamp_ms()) if self.due else self.delay
+
+
+def _span(task: str, option: str, value: object) -> int:
+    """Give seconds or a timedelta as ms."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    # NaN is refused as well, for it is not less.
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) < LONGEST:
+        raise InvalidJobError(f"{task}: {option}={value!r}: give seconds or a timedelta, less than 1,000 years")
+    return round(number * 1000)
+
+
+def _moment(task: str, value: object) -> int | Literal[False]:
+    """Give a time as ms since 1970; False for one that has passed: the job is due now, and jumps no queue."""
+    try:
+        moment = value.timestamp() if isinstance(value, datetime) else math.nan
+    except (ValueError, OverflowError):  # at the ends of what a datetime can say
+        moment = math.nan
+    now = time()
+    if not moment - now < LONGEST:
+        raise InvalidJobError(f"{task}: _defer_until={value!r}: give a datetime, less than 1,000 years from now")
+    return round(moment * 1000) if moment > now else False
 
 
 def unique_lock(task: str, arguments: Mapping[str, Any], unique: Unique | timedelta, timing: Timing) -> Lock:
@@ -125,10 +149,10 @@ def idempotency_lock(task: str, key: str, ttl: float | timedelta) -> Lock:
     """Give the lock by which the same request, sent twice, leads to one job.
 
     Raises:
-        InvalidJobError: the key is empty, or its time is no positive number.
+        InvalidJobError: the key is no text or empty, or its time is no positive number.
     """
     milliseconds = to_ms(ttl) or 0
-    if not key or milliseconds <= 0:
+    if not isinstance(key, str) or not key or milliseconds <= 0:
         raise InvalidJobError(f"{task}: an idempotency key is a text, kept for some seconds; this is {key!r}, {ttl!r}")
     return keys.idempotency(key), "key", milliseconds
 

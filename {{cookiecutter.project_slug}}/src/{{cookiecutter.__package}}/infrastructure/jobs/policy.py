@@ -130,7 +130,12 @@ def _retry(setting: str, value: object) -> RetryConfig:
     raise InvalidPolicyError(setting, value, "give a RetryConfig, or the number of tries")
 
 
-def _unique(setting: str, value: object) -> Unique | timedelta:
+def checked_unique(setting: str, value: object) -> Unique | timedelta:
+    """Give for how long a job keeps out others.
+
+    Raises:
+        InvalidPolicyError: it says nothing of that kind.
+    """
     if isinstance(value, timedelta):
         return checks.duration(setting, value)
     if isinstance(value, Unique):
@@ -156,7 +161,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "timeout": checks.seconds,
     "queue": checks.queue,
     "priority": checks.priority,
-    "unique": _unique,
+    "unique": checked_unique,
     "concurrency": checks.count,
     "rate_limit": _rate_limit,
     "keep_result": partial(checks.seconds, zero=True),

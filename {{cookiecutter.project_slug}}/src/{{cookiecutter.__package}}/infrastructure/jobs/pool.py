@@ -228,9 +228,9 @@ class TaskPool(ArqRedis):
             [answer] = await cancel_jobs(self, [job_id], terminate=terminate)
         return answer in {"cancelled", "asked"}
 
-    async def job(self, job_id: str) -> TaskJob | None:
-        """Look a job up; None if no job with that id is known, or its result is no longer kept."""
-        return TaskJob(self, job_id) if await self.record(job_id) else None
+    async def job(self, job_id: str | None) -> TaskJob | None:
+        """Look a job up; None if no job with that id is known, its result is no longer kept, or there is no id."""
+        return TaskJob(self, job_id) if job_id is not None and await self.record(job_id) else None
 
     async def record(self, job_id: str) -> JobRecord | None:
         """Read all that is known of a job: one round trip if it has ended, two if not.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import keys, scripts
 from .answers import answering
-from .cancelling import cancel_jobs
+from .cancelling import cancel_jobs, end_given_up
 from .letters import BULK_TIMEOUT
 from .lookup import LONGEST_LEASE, read_payload
 from .paging import SortedSets
@@ -64,7 +64,7 @@ class Queues:
         self._pause = scripts.script(pool, "pause")
 
     async def list(self) -> Sequence[QueueRecord]:
-        """Describe all queues that have ever had a job, or are paused, by name, `default` first.
+        """Describe all queues that have jobs, had some in the last day, or are paused, by name, `default` first.
 
         Raises:
             QueueUnavailable: Redis does not answer.
@@ -118,14 +118,17 @@ class Queues:
             seconds, microseconds = await self._pool.time()
         began = seconds * 1000 + microseconds // 1000
         total, before = 0, -1
+        spared: list[str] = []  # those of this queue are still to come, and to be counted
         while before < total:  # a job that went from one of the sets to another may have been missed
             before = total
             async for job_ids in self._older(names, began):
                 async with answering(f"queue {queue!r}", BULK_TIMEOUT):
-                    answers = await cancel_jobs(self._pool, job_ids, reason=PURGED)
+                    answers = await cancel_jobs(self._pool, job_ids, reason=PURGED, spared=spared)
                 total += answers.count("cancelled")
                 if progress:
                     progress(total)
+        async with answering(f"queue {queue!r}", BULK_TIMEOUT):
+            await end_given_up(self._pool, spared)
         return total
 
     async def pause(self, queue: str = keys.DEFAULT_QUEUE) -> None:
@@ -184,7 +187,7 @@ class Queues:
                 return
             after = (entries[-1].score, entries[-1].name)
             enqueued = [read_payload(self._pool, payload)["et"] if payload else 0 for payload in payloads]
-            newer = {job_id for job_id, moment in zip(late, enqueued, strict=True) if moment > began}
+            newer = {job_id for job_id, moment in zip(late, enqueued, strict=True) if moment > began + 1}  # arq rounds
             yield [job_id for entry in entries if (job_id := entry.name.decode()) not in newer]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from arq.cron import CronJob
 
+    from .schedules.client import Schedule
 
 #: A function whose first argument is the context; `async def`, or `def`, which is run in a thread.
 TaskFunction = Callable[..., Any]
@@ -57,6 +58,17 @@ def _with_policy(function: Function) -> Function:
     )
 
 
+def with_scheduled(functions: Iterable[Any], schedules: Iterable[Schedule] | None) -> list[Any]:
+    """Give the tasks that are listed, and those functions that only a schedule names: as with arq's `cron()`."""
+    tasks = list(functions)
+    listed = {function_of(as_function(task).coroutine) for task in tasks}
+    for schedule in schedules or ():
+        if callable(schedule.task) and function_of(schedule.task) not in listed:
+            listed.add(function_of(schedule.task))
+            tasks.append(schedule.task)
+    return tasks
+
+
 class TaskRegistry:
     """The tasks that a worker of this code would run."""
 
@@ -72,7 +84,7 @@ class TaskRegistry:
         # Of several tasks made from one function, the one that was listed as it is comes first.
         self._names = {function_of(task): name for name, task in reversed(tasks.items())} | listed
         self._policies = {name: policy_of(task) for name, task in tasks.items()}
-        self._signatures = {name: inspect.signature(function_of(task)) for name, task in tasks.items()}
+        self._signatures = {name: _signature(name, task) for name, task in tasks.items()}
         self._keywords = {name: _keywords(signature) for name, signature in self._signatures.items()}
 
     def name_of(self, task: str | TaskFunction) -> str:
@@ -93,7 +105,7 @@ class TaskRegistry:
         try:
             return self._names[found]
         except (KeyError, TypeError):  # TypeError: not hashable, so certainly no task
-            raise UnknownTaskError(task if isinstance(task, str) else repr(task), self._policies) from None
+            raise UnknownTaskError(task if isinstance(task, str) else _place(task), self._policies) from None
 
     def policy_of(self, name: str) -> TaskPolicy:
         """Give what the task of this registered name sets for itself."""
@@ -128,7 +140,22 @@ class TaskRegistry:
         try:
             return self._signatures[name].bind(None, *args, **kwargs)
         except TypeError as error:
-            raise InvalidJobError(f"{name}: {error}") from None
+            context = next(iter(self._signatures[name].parameters))
+            hint = f"; its first parameter, {context!r}, is the context, which its worker gives"
+            raise InvalidJobError(f"{name}: {error}{hint if context in kwargs else ''}") from None
+
+
+def _signature(name: str, task: TaskFunction) -> inspect.Signature:
+    signature = inspect.signature(function_of(task))
+    first = next(iter(signature.parameters.values()), None)
+    if first is None or first.kind in {first.KEYWORD_ONLY, first.VAR_KEYWORD}:
+        raise InvalidJobError(f"{name}{signature} has no place for the context: let `ctx` be its first parameter")
+    return signature
+
+
+def _place(task: object) -> str:
+    """Say where a function stands, or what was given in its place."""
+    return f"{task.__module__}.{task.__qualname__}" if inspect.isfunction(task) else repr(task)
 
 
 def _keywords(signature: inspect.Signature) -> tuple[frozenset[str], frozenset[str]]:

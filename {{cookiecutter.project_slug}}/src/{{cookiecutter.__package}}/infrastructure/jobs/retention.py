@@ -31,7 +31,8 @@ class Retention:
 
 
 async def trim(client: Redis, retention: Retention) -> None:
-    """Forget what is beyond the limits; a part at a time, so that Redis is never kept for long."""
+    """Forget what is beyond the limits; a part at a time, so that Redis is never kept for long; and unused queues."""
+    await scripts.script(client, "forget")()
     script = scripts.script(client, "trim")
     ages = (retention.history_age, retention.dead_letters_age)
     history_age, dead_letters_age = (round(age.total_seconds() * 1000) for age in ages)

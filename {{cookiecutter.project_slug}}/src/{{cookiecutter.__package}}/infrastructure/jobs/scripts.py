@@ -37,6 +37,7 @@ NAMES = {
     "DEAD": keys.DEAD,
     "QUEUES": keys.QUEUES,
     "PAUSED": keys.PAUSED,
+    "QUIET": keys.QUIET,
     "LIMITS": keys.limits(""),
     "STARTS": keys.starts(""),
     "PLACES": keys.places(""),

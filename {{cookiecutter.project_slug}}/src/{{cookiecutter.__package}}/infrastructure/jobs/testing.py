@@ -32,6 +32,7 @@ from arq.worker import get_kwargs
 from . import keys
 from .batches import Batches
 from .connections import RedisSettings, close_client
+from .dead_letters import DeadLetters
 from .execution import Execution
 from .expectations import Expectations
 from .fallback import Dispatcher
@@ -54,6 +55,8 @@ EAGER: list[tuple[type, str]] = [
     (Batches, "enqueue"),
     (Workflows, "chain"),
     (Workflows, "group"),
+    (DeadLetters, "replay"),
+    (DeadLetters, "replay_all"),
 ]
 NOT_STARTED = {JobStatus.PENDING, JobStatus.SCHEDULED}
 #: Runs of jobs that one call makes, unless told otherwise.

@@ -24,7 +24,7 @@ from .errors import JobError
 from .execution import Policy, Runtime, with_policy
 from .limits import Limits, keep_sweeping
 from .pool import MAX_PAYLOAD, TaskPool
-from .registry import TaskRegistry, as_function
+from .registry import TaskRegistry, as_function, with_scheduled
 from .retention import Retention, keep_trimmed
 from .retries import DELAY, RetryConfig
 from .running import threads
@@ -136,6 +136,7 @@ class Worker(StoppingWorker):
             keep_progress=max(to_seconds(keep_result), PROGRESS_KEPT),
             retry_jobs=retry_jobs,
         )
+        functions = with_scheduled(functions, schedules)
         self.registry = TaskRegistry(functions, cron_jobs or ())
         super().__init__(
             [with_policy(as_function(function), policy) for function in functions],
@@ -192,7 +193,7 @@ class Worker(StoppingWorker):
         if allow_abort_jobs:
             self.signals[keys.ABORTS] = on_abort
         self._services = Services([listen_for_signals, keep_trimmed, keep_sweeping, keep_scheduled, *services])
-        self.scheduler = Scheduler(self, schedules, cron_jobs=cron_jobs, registry=self.registry)
+        self.scheduler = Scheduler(self, schedules, cron_jobs=cron_jobs, max_payload=max_payload)
         self.plans: dict[str, Plan] = {}
         self.limits: Limits
         self._next_tick = float("-inf")
@@ -202,8 +203,8 @@ class Worker(StoppingWorker):
         try:
             super().run()
         finally:
-            if self.stopping:
-                threads.end_with_process()
+            if self.stopping and self._threads:
+                threads.end_with_process(self._threads)
 
     async def main(self) -> None:
         """Wait for Redis, look at its settings, then work until stopped, or in burst mode until nothing is left."""
@@ -222,7 +223,8 @@ class Worker(StoppingWorker):
                 **self._pool_limits,
                 registry=self.registry,
             )
-        self.loop.set_default_executor(threads.new_executor(self.max_jobs))
+        self._threads = threads.new_executor(self.max_jobs)
+        self.loop.set_default_executor(self._threads)
         await wait_for_safe_redis(self.pool, self.outage, **self._accepted)
         logger.info("Starting worker for %d functions: %s", len(self.functions), ", ".join(self.functions))
         await log_redis_info(self.pool, logger.info)
@@ -256,10 +258,10 @@ class Worker(StoppingWorker):
         """Refuse: which jobs are started, Redis decides in one step, see `Consumer.claim`."""
         raise JobError(f"a worker starts what is due by itself, and cannot be told to start {job_ids}")
 
-    def serve(self, lanes: Iterable[str]) -> None:
+    def serve(self, lanes: Iterable[str], *, look: bool = False) -> None:
         """See `Consumer.serve`."""
         if self._consumer:
-            self._consumer.serve(lanes)
+            self._consumer.serve(lanes, look=look)
 
     @property
     def jobs_started(self) -> int:

@@ -102,7 +102,8 @@ class Hand:
 
     async def commit(self, *ends: Done, away: bool = False, values: Sequence[bytes] = ()) -> list[int]:
         jobs = [(end.job_id, end.queue, self.stamps[end.job_id], *end[3:-1], *(end.part or ())) for end in ends]
-        committed: list[int] = await scripts.script(self._pool, "commit")(
+        committed: list[int]
+        committed, _ = await scripts.script(self._pool, "commit")(
             args=[self._token, int(away), scripts.packed(jobs), *[end.result for end in ends], *values]
         )
         return committed
@@ -149,7 +150,7 @@ async def cancel_many(
     answers, given_up = await scripts.script(pool, "cancel")(
         args=[int(terminate), kept, scripts.packed(jobs), *[CANCELLED] * len(jobs)]
     )
-    return answers, given_up
+    return answers, [job_id for job_ids in given_up for job_id in job_ids]
 
 
 async def cancel(

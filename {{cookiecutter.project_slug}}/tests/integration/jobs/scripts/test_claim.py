@@ -135,8 +135,8 @@ async def test_claim_rings_for_a_job_that_expires(pool: TaskPool, me: Hand) -> N
 
 @pytest.mark.parametrize("slots", [2, 3])
 async def test_claim_takes_the_token_when_nothing_is_left(slots: int, pool: TaskPool, me: Hand) -> None:
-    """Nobody is woken for jobs that have been claimed, nor for one that is not due, whether slots are left or not."""
-    due = await now_of(pool) + 5_000
+    """Nobody is woken for jobs that have been claimed, nor for what is not due soon, whether slots are left or not."""
+    due = await now_of(pool) + 30_000
     await enqueue(pool, "later", due=due)
     await enqueue(pool, "a", "b")
     now, wait, _ = await me.claim(slots=slots)

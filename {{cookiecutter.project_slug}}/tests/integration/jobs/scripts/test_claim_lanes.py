@@ -116,6 +116,28 @@ async def test_one_token_tells_of_all_lanes_of_a_queue(pool: TaskPool, me: Hand)
     assert await tokens_of(pool) == []
 
 
+async def test_who_is_full_tells_others_of_what_is_due_soon(pool: TaskPool, me: Hand) -> None:
+    """It took the token that told of it; what is due later, whoever is idle finds by itself."""
+    await enqueue(pool, "a")
+    now = await now_of(pool)
+    await enqueue(pool, "soon", queue=HIGH, due=now + 4000)
+    await enqueue(pool, "later", queue=MAIL, due=now + LEASE)
+    _, wait, jobs = await me.claim(slots=1, queues=[*LANES, MAIL])
+    assert [job.job_id for job in jobs] == ["a"]
+    assert 0 < wait <= 4000
+    assert await tokens_of(pool) == [b"1"]
+    assert await tokens_of(pool, MAIL) == []
+    await me.claim(slots=1, queues=[*LANES, MAIL])
+    assert await tokens_of(pool) == []
+
+
+async def test_claim_takes_any_number_of_lanes(pool: TaskPool, me: Hand) -> None:
+    """There may be more queues than Lua can pass on values in one call."""
+    await enqueue(pool, "a", queue=MAIL)
+    lanes = [lane for number in range(2_500) for lane in keys.lanes(f"{QUEUE}:{number}")]
+    assert await me.claimed(queues=[*lanes, MAIL]) == ["a"]
+
+
 def test_a_lane_is_named_after_its_queue() -> None:
     """Name and priority can be read back; normal jobs stand where arq looks."""
     assert LANES == ("arq:queue@10", "arq:queue@8", "arq:queue", "arq:queue@0")

@@ -155,7 +155,8 @@ class Attempt:
     async def _why_aborted(self) -> asyncio.CancelledError:
         if self.part is None:
             return asyncio.CancelledError()
-        return asyncio.CancelledError(await why_given_up(self.worker.pool, self.part.workflow_id))
+        workflow_id = self.part.workflow_id
+        return asyncio.CancelledError((await why_given_up(self.worker.pool, [workflow_id]))[workflow_id])
 
     def _refusal(self) -> tuple[JobExecutionFailed, FailureCause] | None:
         """Tell why the job may not be started any more, if that is so."""

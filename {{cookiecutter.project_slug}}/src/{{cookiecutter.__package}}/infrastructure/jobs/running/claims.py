@@ -11,7 +11,7 @@ from .. import scripts
 from .served import AGED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from redis.asyncio import Redis
 
@@ -80,7 +80,7 @@ class Claimer:
         self._ahead = (time.time() - asyncio.get_running_loop().time()) * 1000
 
     async def claim(
-        self, slots: int, *, running: Iterable[Claim] = (), spare_lapsed: bool, began: float
+        self, slots: int, *, running: Collection[Claim] = (), spare_lapsed: bool, began: float
     ) -> tuple[list[Claim], float | None]:
         """Claim up to `slots` due jobs, in one round trip.
 
@@ -104,7 +104,7 @@ class Claimer:
                 int(spare_lapsed),
                 round(self._redis_time(began)),
                 aged,
-                self._served.kept(slots, running, lanes),
+                self._served.kept(running, lanes),
             ],
         )
         self._ahead = now - asyncio.get_running_loop().time() * 1000

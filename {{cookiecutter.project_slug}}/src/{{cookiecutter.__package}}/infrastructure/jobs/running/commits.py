@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from .. import scripts
+from ..cancelling import end_given_up, read_given_up
 from .outage import SLOW, Outage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from redis.asyncio import Redis
+    from arq.connections import ArqRedis
 
     from ..records import JobStatus
     from .claims import Claim
+
+logger = logging.getLogger("arq.worker")
 
 
 @dataclass(slots=True)
@@ -67,7 +71,7 @@ class Committer:
 
     def __init__(
         self,
-        client: Redis,
+        client: ArqRedis,
         token: str,
         *,
         outage: Outage,
@@ -81,6 +85,7 @@ class Committer:
             outage: what is known of Redis having been away.
             recorded: told of each job whether its outcome was recorded, or its lease was lost before.
         """
+        self._client = client
         self._commit = scripts.script(client, "commit")
         self._requeue = scripts.script(client, "requeue")
         self._token = token
@@ -89,6 +94,8 @@ class Committer:
         self._ends: list[End] = []
         self._returns: list[Return] = []
         self._writer: asyncio.Task[None] | None = None
+        #: They record the end of what workflows have given up.
+        self._enders: set[asyncio.Task[None]] = set()
 
     def add(self, outcome: End | Return) -> None:
         """Record an outcome soon."""
@@ -103,12 +110,16 @@ class Committer:
         """Wait until everything is recorded."""
         while self._writer:
             await asyncio.shield(self._writer)
+        if self._enders:
+            await asyncio.wait(self._enders)
 
     def give_up(self) -> None:
         """Try no longer; the leases of what is not recorded lapse."""
         if self._writer:
             self._writer.cancel()
             self._writer = None
+        for ender in self._enders:
+            ender.cancel()
 
     async def _write(self) -> None:
         await asyncio.sleep(0)  # what ends in this round of the loop goes with the first call
@@ -141,7 +152,7 @@ class Committer:
                 outcome.recorded.set_result(answer == 1)
             self._recorded(outcome.claim, answer == 1)
 
-    def _send_ends(self, ends: Sequence[End], away: bool) -> Awaitable[list[int]]:  # noqa: FBT001
+    async def _send_ends(self, ends: Sequence[End], away: bool) -> list[int]:  # noqa: FBT001
         values: list[bytes] = []
         jobs = [
             (
@@ -158,7 +169,8 @@ class Committer:
             )
             for end in ends
         ]
-        return self._commit(
+        committed: list[int]
+        committed, given_up = await self._commit(
             args=[
                 self._token,
                 int(away),
@@ -167,6 +179,19 @@ class Committer:
                 *values,
             ]
         )
+        waiting, queued = read_given_up(given_up)
+        if waiting or queued:
+            ender = asyncio.get_running_loop().create_task(self._end(waiting + queued))
+            self._enders.add(ender)
+            ender.add_done_callback(self._enders.discard)
+        return committed
+
+    async def _end(self, given_up: Sequence[str]) -> None:
+        """Record the end of jobs that may be in queues which nobody serves now, or be parked for long."""
+        try:
+            await end_given_up(self._client, given_up)
+        except (RedisError, OSError) as error:
+            logger.warning("%d jobs whose workflows have stopped are left to be found: %s", len(given_up), error)
 
     def _send_returns(self, returns: Sequence[Return], away: bool) -> Awaitable[list[int]]:  # noqa: FBT001
         jobs = [

@@ -190,7 +190,8 @@ class Consumer:
             )
             self._committer.give_up()
             self._held.claims.clear()
-        self._stopping = None
+        finally:
+            self._stopping = None
         await self._leases.stop()
         await self._wakeup.stop()
         await worker.presence.withdraw(worker.pool)
@@ -261,8 +262,9 @@ class Consumer:
         elif not outcome.recorded:
             self._committer.add(outcome)
 
-    def serve(self, lanes: Iterable[str]) -> None:
-        """Serve the queues of these lanes from now on, if the worker serves all."""
+    def serve(self, lanes: Iterable[str], *, look: bool = False) -> None:
+        """Serve the queues of these lanes from now on, if the worker serves all; `look` for jobs at once."""
+        self._next_due = 0.0 if look else self._next_due
         if self._worker.served.add(lanes):
             self._next_due = 0.0
             self._wakeup.listen_anew()

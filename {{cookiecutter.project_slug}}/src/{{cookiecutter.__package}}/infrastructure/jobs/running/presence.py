@@ -80,12 +80,15 @@ class Presence:
         self._begun = float("-inf")
 
     async def tell_now_and_then(self, worker: Worker) -> None:
-        """Give a sign of life, if it is time for one, and learn of new lanes."""
+        """Give a sign of life, if it is time for one, and learn what nobody has told: new lanes, and jobs.
+
+        A job may come back from a worker that was lost, or only one that is busy by now may know when it is due.
+        """
         if time.monotonic() - self._begun < self._interval:
             return
         self._begun = time.monotonic()
-        await learn_lanes(worker)
         changed, line = await self.tell(worker)
+        await learn_lanes(worker, look=self.record.queued > 0)
         if changed:
             logger.info("recording health: %s", line)
 

@@ -10,7 +10,7 @@ from .. import keys, scripts
 from ..errors import InvalidJobError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ..worker import Worker
     from .claims import Claim
@@ -70,6 +70,7 @@ class ServedQueues:
         self._turn = 0
         self._used: set[str] = set()
         self._kept = {keys.queue(name): number for name, number in slots.items() if number}
+        self._max_jobs = max_jobs
         others = self.all or self._kept.keys() < set(self._named)
         if sum(self._kept.values()) + others > max_jobs:
             raise InvalidJobError(f"queues={queues!r}: of max_jobs={max_jobs}, no slot is left for the other queues")
@@ -100,48 +101,49 @@ class ServedQueues:
         return [lane for lanes in zip(*map(keys.lanes, queues), strict=True) for lane in lanes]
 
     def used_lanes(self) -> set[str]:
-        """Give the lanes in which jobs may be; those of plain arq clients are in the normal ones."""
-        return {*self.keys, *(lane for lane in self._used if keys.queue_of(lane) in self.keys)}
+        """Give the lanes that have had jobs, as far as is known, and the first: it is where plain arq clients look."""
+        served = set(self.keys)
+        return {self.keys[0], *(lane for lane in self._used if keys.queue_of(lane) in served)}
 
-    def kept(self, slots: int, running: Iterable[Claim], lanes: Sequence[str]) -> bytes:
+    def kept(self, running: Collection[Claim], lanes: Sequence[str]) -> bytes:
         """Give what the claim is told of slots that are kept free; see `claim.lua`.
 
         Args:
-            slots: how many are free.
-            running: the jobs that fill the others.
+            running: the jobs that fill slots.
             lanes: those that are asked for a job.
         """
         if not self._kept:
             return b""
-        left = self._left(running)
-        queues = list(dict.fromkeys(map(keys.queue_of, lanes)))
-        kept = [left.get(key, 0) for key in queues]
-        told: list[Any] = [slots - sum(kept), [queues.index(keys.queue_of(lane)) + 1 for lane in lanes], kept]
+        left, shared = self._left(running)
+        numbers: dict[str, int] = {}
+        of_lanes = [numbers.setdefault(keys.queue_of(lane), len(numbers) + 1) for lane in lanes]
+        told: list[Any] = [shared, of_lanes, [left.get(key, 0) for key in numbers]]
         return scripts.packed(told)
 
-    def open(self, slots: int, running: Iterable[Claim]) -> list[str]:
-        """Give the queues from which a job could be started now; see `kept`."""
+    def open(self, running: Collection[Claim]) -> list[str]:
+        """Give the queues from which a job could be started, as long as any slot is free; see `kept`."""
         if not self._kept:
             return self.keys
-        left = self._left(running)
-        return [key for key in self.keys if left.get(key, 0) or slots > sum(left.values())]
+        left, shared = self._left(running)
+        return [key for key in self.keys if left.get(key, 0) or shared > 0]
 
-    def _left(self, running: Iterable[Claim]) -> dict[str, int]:
+    def _left(self, running: Collection[Claim]) -> tuple[dict[str, int], float]:
+        """Give the slots that are still kept free, by queue, and how many any queue may fill."""
         left = dict(self._kept)
         for claim in running:
             key = keys.queue_of(claim.queue_key)
             left[key] = max(0, left.get(key, 0) - 1)
-        return left
+        return left, self._max_jobs - len(running) - sum(left.values())
 
 
 def _with_slots(queues: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
     return dict(queues) if isinstance(queues, Mapping) else dict.fromkeys(queues, 0)
 
 
-async def learn_lanes(worker: Worker) -> None:
-    """Take note of all lanes that ever had a job."""
+async def learn_lanes(worker: Worker, *, look: bool = False) -> None:
+    """Take note of all lanes that have had jobs, and `look` for jobs at once."""
     pool: Any = worker.pool  # its types are those of the synchronous client, too
-    worker.serve(lane.decode() for lane in await pool.smembers(keys.QUEUES))
+    worker.serve([lane.decode() for lane in await pool.smembers(keys.QUEUES)], look=look)
 
 
 async def on_lane(worker: Worker, lane: str) -> None:

@@ -54,7 +54,7 @@ class Slots:
 
     def open_queues(self) -> list[str]:
         """Give the keys of the queues from which a job could be started."""
-        return self._worker.served.open(self.free, self.filled()) if self.free > 0 else []
+        return self._worker.served.open(self.filled()) if self.free > 0 else []
 
 
 async def are_drained(worker: Worker) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import arq.worker
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from .consumer import Consumer
 
 logger = logging.getLogger("arq.worker")
@@ -21,6 +23,8 @@ class StoppingWorker(arq.worker.Worker):
     #: Running jobs that are cancelled are handed back, because the worker ends.
     stopping = False
     _consumer: Consumer | None = None
+    #: Where plain functions run.
+    _threads: ThreadPoolExecutor | None = None
     _hurry: asyncio.Event
 
     def handle_sig(self, signum: Signals) -> None:

@@ -21,8 +21,9 @@ def new_executor(max_jobs: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_jobs, thread_name_prefix=NAME)
 
 
-def end_with_process() -> None:
+def end_with_process(executor: ThreadPoolExecutor) -> None:
     """End the process if functions still run in threads: no thread can be stopped, and their jobs are handed back."""
+    executor.shutdown(wait=False)  # lets idle threads end
     threads = [thread for thread in threading.enumerate() if thread.name.startswith(NAME)]
     for thread in threads:
         thread.join(WAIT / len(threads))

@@ -39,6 +39,8 @@ class WakeUp:
         self._queues = queues
         self._event = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        #: The lists on which it listens.
+        self._heard: list[str] = []
         # The answer has to come before redis-py gives up on a silent connection.
         silence = client.connection_pool.connection_kwargs.get("socket_timeout")
         self._wait = WAIT if not silence else min(WAIT, silence / 2)
@@ -57,6 +59,8 @@ class WakeUp:
         """Wait for a token, at most so long; a token that comes later is not lost: the next call finds it."""
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen())
+        elif not set(self._keys()) <= set(self._heard):  # a slot has become free that was kept for others
+            self.listen_anew()
         if not self._event.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -67,13 +71,14 @@ class WakeUp:
 
     async def _listen(self) -> None:
         try:
-            if not (queues := self._keys()):
-                return
-            token = await self._client.blpop(queues, timeout=self._wait)
-            if token and token[0].decode() in self._keys():
-                self._event.set()
-            elif token:
-                await self._client.lpush(token[0], token[1])
+            while queues := self._keys():
+                self._heard = queues
+                token = await self._client.blpop(queues, timeout=self._wait)
+                if token and token[0].decode() in self._keys():
+                    self._event.set()
+                    return
+                if token:
+                    await self._client.lpush(token[0], token[1])
         except (RedisError, OSError) as error:  # the worker's own next call says so
             logger.debug("not listening, Redis does not answer: %s", error)
             await asyncio.sleep(RETRY)
@@ -82,7 +87,7 @@ class WakeUp:
         return [keys.wake(queue) for queue in self._queues()]
 
     async def stop(self) -> None:
-        """Listen no more; a token that may have been taken in the meantime is given to another worker."""
+        """Listen no more; what a token told that was taken just now, the others find with their next sign of life."""
         if self._listening is None:
             return
         self._listening.cancel()

@@ -6,6 +6,7 @@ of Redis's clock, so that it does not matter what the clocks of the workers say.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from .. import checks, keys, scripts
 from ..answers import answering
-from ..errors import InvalidPolicyError, InvalidScheduleError, ScheduleNotFoundError
+from ..errors import InvalidPolicyError, InvalidScheduleError, ScheduleNotFoundError, UnreadableError
+from ..lookup import UNKNOWN_TASK
 from ..records import Misfire, ScheduleRecord
 from ..registry import as_function, checked_name
 from .ticks import CronRecurrence, IntervalRecurrence
 from .timetable import MOST_JOBS, Entry, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ..pool import TaskPool
     from ..records import JobPriority
@@ -60,7 +62,7 @@ class Schedule:
     misfire: Misfire = Misfire.RUN_ONCE
     #: How many ticks are made up for at once, 500 at most; the oldest beyond that are dropped.
     catch_up: int = 100
-    #: Seconds, or a timedelta, by which a tick may be late without having been missed.
+    #: Seconds, or a timedelta, by which a tick may be late without having been missed; 1 second at least.
     grace: float | timedelta = 60
     #: False: a tick is passed over while the job of the last run has not ended.
     overlap: bool = True
@@ -82,11 +84,17 @@ class Schedule:
             raise InvalidPolicyError("cron", self.cron, f"give either this or an interval; interval={self.interval!r}")
         if self.interval is not None and self.timezone != "UTC":
             raise InvalidPolicyError("timezone", self.timezone, "an interval has none, leave it out")
-        if self.misfire not in set(Misfire):
+        if self.misfire not in tuple(Misfire):
             raise InvalidPolicyError("misfire", self.misfire, f"give {', '.join(Misfire)}")
         if checks.count("catch_up", self.catch_up) > MOST_JOBS:
             raise InvalidPolicyError("catch_up", self.catch_up, f"give {MOST_JOBS} at most")
         checks.flag("overlap", self.overlap)
+        if not isinstance(self.args, list | tuple):
+            raise InvalidPolicyError("args", self.args, "give a list or a tuple")
+        if not isinstance(self.kwargs, Mapping) or not all(isinstance(key, str) for key in self.kwargs):
+            raise InvalidPolicyError("kwargs", self.kwargs, "give a dict whose keys are names")
+        if (grace := checks.duration("grace", self.grace)) < timedelta(seconds=1):
+            raise InvalidPolicyError("grace", self.grace, "give 1 second or more: no tick comes at its very moment")
         return {
             "name": _checked_name(name),
             "recurrence": (
@@ -97,7 +105,7 @@ class Schedule:
             "args": tuple(self.args),
             "kwargs": dict(self.kwargs),
             "misfire": Misfire(self.misfire),
-            "grace": checks.duration("grace", self.grace, zero=True),
+            "grace": grace,
             "queue": None if self.queue is None else checks.queue("queue", self.queue),
             "priority": None if self.priority is None else checks.priority("priority", self.priority),
         }
@@ -117,7 +125,7 @@ class Schedule:
             kwargs=dict(self.kwargs),
             misfire=self.misfire,
             catch_up=self.catch_up,
-            grace=round(checks.duration("grace", self.grace, zero=True) / timedelta(milliseconds=1)),
+            grace=round(checks.duration("grace", self.grace) / timedelta(milliseconds=1)),
             overlap=self.overlap,
             queue=self.queue,
             priority=self.priority,
@@ -170,8 +178,7 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: there is none of that id.
         """
-        known, _ = await self._read(schedule_id)
-        return self._record(schedule_id, known)
+        return self._record(schedule_id, await self._read(schedule_id))
 
     async def remove(self, schedule_id: str) -> bool:
         """Remove a schedule; jobs that were enqueued for it stay. False if there is none.
@@ -201,7 +208,8 @@ class Schedules:
         """
         answer = b"changed"
         while answer == b"changed":
-            known, entry = await self._read(schedule_id)
+            known = await self._read(schedule_id)
+            entry = Entry.decode(self._pool, schedule_id, known[b"definition"])
             async with answering(f"schedule {schedule_id!r}"):
                 seconds, microseconds = await self._pool.time()
             now = seconds * 1000 + microseconds // 1000
@@ -216,9 +224,10 @@ class Schedules:
 
         Raises:
             ScheduleNotFoundError: there is none of that id.
+            UnreadableError: it is damaged, or written by other code; the same for `resume`.
             QueueFull: the queue holds as many jobs as it may.
         """
-        _, entry = await self._read(schedule_id)
+        entry = Entry.decode(self._pool, schedule_id, (await self._read(schedule_id))[b"definition"])
         where: dict[str, Any] = {"queue": entry.queue, "priority": entry.priority, "queue_key": entry.lane}
         job_id = await self._pool.enqueue(entry.task, entry.args, entry.kwargs, **where)
         if job_id:
@@ -236,16 +245,19 @@ class Schedules:
             raise InvalidScheduleError(schedule_id, f"{problem}; take it out there, or pause it")
         return answer
 
-    async def _read(self, schedule_id: str) -> tuple[dict[bytes, bytes], Entry]:
+    async def _read(self, schedule_id: str) -> dict[bytes, bytes]:
         async with answering(f"schedule {schedule_id!r}"):
             client: Any = self._pool  # its types are those of the synchronous client, too
             known: dict[bytes, bytes] = await client.hgetall(keys.schedule(schedule_id))
         if not known:
             raise ScheduleNotFoundError(schedule_id)
-        return known, Entry.decode(self._pool, schedule_id, known[b"definition"])
+        return known
 
     def _record(self, schedule_id: str, known: Mapping[bytes, bytes]) -> ScheduleRecord:
-        entry = Entry.decode(self._pool, schedule_id, known[b"definition"])
+        try:
+            entry = Entry.decode(self._pool, schedule_id, known[b"definition"])
+        except UnreadableError:  # that it is there can be told, and it can be removed
+            entry = Entry(id=schedule_id, task=UNKNOWN_TASK, recurrence=CronRecurrence(UNKNOWN_TASK, "UTC"))
         paused = known.get(b"paused") == b"1"
         last, job_id = known.get(b"last"), known.get(b"job")
         return ScheduleRecord(

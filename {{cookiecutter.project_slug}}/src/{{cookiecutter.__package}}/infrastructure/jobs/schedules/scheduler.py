@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from arq.utils import to_unix_ms
 from redis.exceptions import RedisError, ResponseError
 
-from ..errors import InvalidScheduleError
-from ..pool import TaskPool
+from ..errors import InvalidPolicyError, InvalidScheduleError
+from ..messages import encode_payload
+from ..pool import MAX_PAYLOAD, TaskPool
 from ..records import Misfire
 from .ticks import ArqRecurrence
 from .timetable import Entry, Ticker, write
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from arq.cron import CronJob
 
-    from ..registry import TaskRegistry
     from ..worker import Worker
     from .client import Schedule
 
@@ -43,18 +43,25 @@ def arq_entries(cron_jobs: Iterable[CronJob], *, lane: str, timezone: tzinfo) ->
     """Give arq's cron jobs as schedules, save those that each worker enqueues for itself.
 
     Ticks that no worker was there for are passed over, as in arq.
+
+    Raises:
+        InvalidScheduleError: one would never happen.
     """
     seen: Counter[str] = Counter()
     entries = []
     for cron_job in cron_jobs:
         seen[cron_job.name] += 1
         number = seen[cron_job.name]
+        try:
+            recurrence = ArqRecurrence.of(cron_job, timezone)
+        except InvalidPolicyError as error:
+            raise InvalidScheduleError(cron_job.name, error) from None
         if cron_job.unique:
             entries.append(
                 Entry(
                     id=cron_job.name if number == 1 else f"{cron_job.name}#{number}",
                     task=cron_job.name,
-                    recurrence=ArqRecurrence.of(cron_job, timezone),
+                    recurrence=recurrence,
                     misfire=Misfire.SKIP,
                     lane=lane,
                     job_id=cron_job.job_id,
@@ -62,6 +69,12 @@ def arq_entries(cron_jobs: Iterable[CronJob], *, lane: str, timezone: tzinfo) ->
                 )
             )
     return entries
+
+
+def _check_names(entries: Iterable[Entry]) -> None:
+    for name, number in Counter(entry.id for entry in entries).items():
+        if number > 1:
+            raise InvalidScheduleError(name, f"WorkerSettings has {number} of that name; give them different ones")
 
 
 class Scheduler:
@@ -73,7 +86,7 @@ class Scheduler:
         schedules: Iterable[Schedule] | None,
         *,
         cron_jobs: Sequence[CronJob] | None,
-        registry: TaskRegistry,
+        max_payload: int = MAX_PAYLOAD,
     ) -> None:
         """Check what the code says.
 
@@ -81,21 +94,23 @@ class Scheduler:
             worker: whose part this is.
             schedules: what the code schedules.
             cron_jobs: the same by arq's `cron()`. If it says neither, what other code has written stays.
-            registry: the tasks that there are.
+            max_payload: bytes that a job may take.
 
         Raises:
-            InvalidScheduleError: two have the same name.
+            InvalidScheduleError: two have the same name, or one would never happen.
             UnknownTaskError: no such task is registered.
             InvalidJobError: the arguments do not fit the task.
+            UnserializableError: an argument cannot be stored.
+            PayloadTooLargeError: the arguments are larger than a job may be.
         """
         self._worker = worker
         zone = worker.timezone or UTC
         self._entries = arq_entries(cron_jobs or (), lane=worker.queue_name, timezone=zone)
-        self._entries += [schedule.entry(registry) for schedule in schedules or ()]
-        names = Counter(entry.id for entry in self._entries)
-        for name, number in names.items():
-            if number > 1:
-                raise InvalidScheduleError(name, f"WorkerSettings has {number} of that name; give them different ones")
+        self._entries += [schedule.entry(worker.registry) for schedule in schedules or ()]
+        _check_names(self._entries)
+        coding: dict[str, Any] = {"serializer": worker.job_serializer, "limit": max_payload}
+        for entry in self._entries:
+            encode_payload(entry.task, entry.args, entry.kwargs, queue_key=worker.queue_name, more={}, **coding)
         #: What the code is called in Redis; it has no say if it names neither.
         self._owner = "" if schedules is None and cron_jobs is None else worker.queue_name
         self._written = False
@@ -144,11 +159,13 @@ class Scheduler:
 
     async def look(self) -> float:
         """Enqueue what is due; give the seconds after which to look again."""
-        if self._owner and not self._written:
-            await write(self._pool, self._entries, owner=self._owner)
-        upcoming = await self._ticker.run_due()
-        self._written = self._ticker.written  # a Redis that was emptied has lost them
-        return LOOK if upcoming is None else min(upcoming, LOOK)
+        while True:
+            if self._owner and not self._written:
+                await write(self._pool, self._entries, owner=self._owner)
+            upcoming = await self._ticker.run_due()
+            self._written = self._ticker.written
+            if self._written or not self._owner:  # else Redis was emptied, and has lost them
+                return LOOK if upcoming is None else min(upcoming, LOOK)
 
     @cached_property
     def _ticker(self) -> Ticker:

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from difflib import get_close_matches
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from arq.cron import Options, next_cron
 from arq.utils import to_unix_ms
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
 from .. import checks
 from ..errors import InvalidPolicyError
+from .expressions import checked_expression, checked_options, checked_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from arq.cron import CronJob
 
-#: The fields of an expression, and what may stand in each.
-FIELDS = {
-    "minute": "0 to 59",
-    "hour": "0 to 23",
-    "day of month": "1 to 31, L (the last day) or LW (the last weekday)",
-    "month": "1 to 12, or JAN to DEC",
-    "day of week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, MON#2 (the second Monday) or 5L (the last Friday)",
-}
-#: Characters of the longest expression that is looked at.
-LONGEST = 500
 SHORTEST_INTERVAL, LONGEST_INTERVAL = timedelta(seconds=1), timedelta(days=3650)
 UNITS = {"day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1_000, "millisecond": 1}
 
@@ -44,8 +33,8 @@ class Due(NamedTuple):
 
     #: The newest of them, in their order.
     ticks: tuple[int, ...]
-    #: How many came before these.
-    dropped: int
+    #: Whether others came before these.
+    dropped: bool
     #: The tick that comes next.
     upcoming: int
 
@@ -69,18 +58,25 @@ class Recurrence(ABC):
     def due(self, tick: int, now: int, *, most: int) -> Due:
         """Give the ticks from this one on that have come, and the one that comes next.
 
+        No more of the time that has gone by is looked at than is needed: a year takes no longer than a day.
+
         Args:
             tick: the first of them; if it has not come yet, it is the next one.
             now: ms since 1970.
-            most: of how many to tell; the others are counted.
+            most: of how many to tell.
         """
-        ticks: deque[int] = deque(maxlen=most)
-        number, later = 0, self.after(tick)
-        while tick <= now:
-            ticks.append(tick)
-            number += 1
-            tick = next(later)
-        return Due(tuple(ticks), number - len(ticks), tick)
+        span = UNITS["minute"]
+        while True:
+            since = max(tick, now - span)
+            later = chain((tick,), self.after(tick)) if since == tick else self.after(since - 1)
+            ticks: deque[int] = deque(maxlen=most)
+            number = 0
+            while (upcoming := next(later)) <= now:
+                ticks.append(upcoming)
+                number += 1
+            if since == tick or number >= most:
+                return Due(tuple(ticks), since > tick or number > most, upcoming)
+            span *= 8
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class CronRecurrence(Recurrence):
         Raises:
             InvalidPolicyError: it is none; the message names the field.
         """
-        recurrence = cls(_checked_expression(expression), _checked_zone(timezone))
+        recurrence = cls(checked_expression(expression), checked_zone(timezone))
         if not any(recurrence.after(0)):
             raise InvalidPolicyError("cron", expression, "there is no such day, so it would never happen")
         return recurrence
@@ -108,11 +104,34 @@ class CronRecurrence(Recurrence):
 
     def after(self, moment: int) -> Iterator[int]:
         """See the base. Each tick is later than the one before, also where two fall into an hour that is left out."""
-        for tick in CronSim(self.text, datetime.fromtimestamp(moment / 1000, self._zone)):
+        start = datetime.fromtimestamp(moment / 1000, self._zone)
+        for tick in CronSim(self.text, start) if self._is_fixed else self._shown(start):
             milliseconds = to_unix_ms(tick)
             if milliseconds > moment:
                 moment = milliseconds
                 yield moment
+
+    def _shown(self, start: datetime) -> Iterator[datetime]:
+        """Give the moments at which the zone's clock shows such a time: twice in an hour that comes twice.
+
+        cronsim's own way in a zone leaves some out, or never ends, where a change is not by whole hours, on the hour.
+        """
+        day = timedelta(days=1)
+        in_a_day = (start.astimezone(UTC) + day).astimezone(self._zone)  # by then the clock may have gone back
+        repeated: deque[datetime] = deque()
+        for time in CronSim(self.text, min(each.replace(tzinfo=None) for each in (start, in_a_day - day))):
+            first, second = (time.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+            while repeated and repeated[0] < first:
+                yield repeated.popleft()
+            if first <= second:  # else it is left out
+                yield first
+            if first < second:
+                repeated.append(second)
+
+    @cached_property
+    def _is_fixed(self) -> bool:
+        """Whether it names times of the day, as Debian's cron tells it; in UTC that makes no difference."""
+        return self.timezone == "UTC" or not any(field.startswith("*") for field in self.text.split()[:2])
 
     @cached_property
     def _zone(self) -> tzinfo:
@@ -164,7 +183,7 @@ class IntervalRecurrence(Recurrence):
         number = max(0, (now - tick) // self.every + 1)
         upcoming = tick + number * self.every
         told = min(number, most)
-        return Due(tuple(upcoming - self.every * back for back in range(told, 0, -1)), number - told, upcoming)
+        return Due(tuple(upcoming - self.every * back for back in range(told, 0, -1)), number > told, upcoming)
 
 
 @dataclass(frozen=True)
@@ -176,9 +195,12 @@ class ArqRecurrence(Recurrence):
 
     @classmethod
     def of(cls, cron_job: CronJob, timezone: tzinfo) -> ArqRecurrence:
-        """Take over what a cron job says, in the time zone of its worker."""
-        names = Options.__dataclass_fields__
-        options = {name: _plain(getattr(cron_job, name)) for name in names}
+        """Take over what a cron job says, in the time zone of its worker.
+
+        Raises:
+            InvalidPolicyError: it would never happen; the message names the field.
+        """
+        options = checked_options({name: getattr(cron_job, name) for name in Options.__dataclass_fields__})
         return cls(options, _zone_name(timezone))
 
     @property
@@ -212,10 +234,6 @@ def recurrence(stored: dict[str, Any]) -> Recurrence:
     return ArqRecurrence(stored["arq"], stored["tz"])
 
 
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set | list | tuple) else value
-
-
 def _zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
@@ -227,55 +245,3 @@ def _zone(name: str) -> tzinfo:
 def _zone_name(zone: tzinfo) -> str:
     name = getattr(zone, "key", None) or datetime.now(zone).replace(microsecond=0).isoformat()[19:]
     return "UTC" if name == "+00:00" else name
-
-
-def _checked_zone(name: object) -> str:
-    try:
-        ZoneInfo(name)  # type: ignore[arg-type] # whatever it is
-    except (KeyError, ValueError, TypeError, OSError):
-        near = get_close_matches(str(name), available_timezones(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "give a name such as 'Europe/Berlin' or 'UTC'"
-        raise InvalidPolicyError("timezone", name, f"there is no such time zone; {hint}") from None
-    return str(name)
-
-
-def _checked_expression(expression: object) -> str:
-    if not isinstance(expression, str) or len(expression) > LONGEST:
-        raise InvalidPolicyError("cron", expression, f"give a text of {len(FIELDS)} fields: {', '.join(FIELDS)}")
-    parts = expression.split()
-    if len(parts) != len(FIELDS):
-        seconds = "; there is none for seconds, see `interval`" if len(parts) > len(FIELDS) else ""
-        number = f"{len(parts)} field{'' if len(parts) == 1 else 's'}"
-        fields = f"it has {number}, give {len(FIELDS)}: {', '.join(FIELDS)}{seconds}"
-        raise InvalidPolicyError("cron", expression, fields)
-    for position, part in enumerate(parts):
-        for piece in part.split(","):
-            if not _is_readable(piece, position):
-                problem = _problem(piece, position)
-                raise InvalidPolicyError("cron", expression, problem)
-    text = " ".join(parts)
-    try:
-        CronSim(text, datetime.fromtimestamp(0, UTC))
-    except CronSimError:  # though each field by itself can be read
-        raise InvalidPolicyError("cron", expression, "there is no such day, so it would never happen") from None
-    return text
-
-
-def _is_readable(piece: str, position: int) -> bool:
-    fields = ["*"] * len(FIELDS)
-    fields[position] = piece
-    try:
-        CronSim(" ".join(fields), datetime.fromtimestamp(0, UTC))
-    except (CronSimError, ValueError):
-        return False
-    return bool(piece)
-
-
-def _problem(piece: str, position: int) -> str:
-    field, values = list(FIELDS.items())[position]
-    ends = re.fullmatch(r"(\w+)-(\w+)(/\d+)?", piece)
-    if ends and _is_readable(ends[1], position) and _is_readable(ends[2], position):
-        return f"{field} {piece!r}: the range runs backwards; give {ends[2]}-{ends[1]}, or two ranges"
-    if re.fullmatch(r".+/0+", piece):
-        return f"{field} {piece!r}: a step is 1 or more"
-    return f"{field} {piece!r}: give {values}; also *, ranges such as 1-5, steps such as */2, and lists of these"

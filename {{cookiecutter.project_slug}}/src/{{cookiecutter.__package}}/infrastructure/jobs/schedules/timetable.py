@@ -13,6 +13,7 @@ import msgspec
 
 from .. import scripts
 from ..drafts import Draft
+from ..errors import UnreadableError
 from ..messages import new_job_id
 from ..records import JobPriority, Misfire
 from .ticks import recurrence
@@ -30,6 +31,8 @@ logger = logging.getLogger("arq.worker")
 MOST_JOBS = scripts.BATCH
 #: Schedules that one call looks at.
 LOOK = 100
+#: Milliseconds for which a tick is left to workers that know its task.
+UNKNOWN_TASK_DELAY = 10_000
 #: What `tick.lua` says of a schedule that it has left alone, and of a run that was passed over.
 LEFT_ALONE, PASSED_OVER = -1, -2
 
@@ -78,19 +81,26 @@ class Entry:
 
     @classmethod
     def decode(cls, pool: TaskPool, schedule_id: str, data: bytes) -> Self:
-        """Read what `encode` gave."""
-        stored: dict[str, Any] = pool.job_deserializer(data)  # type: ignore[misc]
-        priority = stored["priority"]
-        return cls(
-            id=schedule_id,
-            task=stored["f"],
-            args=tuple(stored["a"]),
-            kwargs=stored["k"],
-            recurrence=recurrence(stored["recurs"]),
-            misfire=Misfire(stored["misfire"]),
-            priority=None if priority is None else JobPriority(priority),
-            **{name: stored[name] for name in ("catch_up", "grace", "overlap", "queue", "lane", "job_id", "arq")},
-        )
+        """Read what `encode` gave.
+
+        Raises:
+            UnreadableError: it is damaged, or written by other code.
+        """
+        try:
+            stored: dict[str, Any] = pool.job_deserializer(data)  # type: ignore[misc]
+            priority = stored["priority"]
+            return cls(
+                id=schedule_id,
+                task=stored["f"],
+                args=tuple(stored["a"]),
+                kwargs=stored["k"],
+                recurrence=recurrence(stored["recurs"]),
+                misfire=Misfire(stored["misfire"]),
+                priority=None if priority is None else JobPriority(priority),
+                **{name: stored[name] for name in ("catch_up", "grace", "overlap", "queue", "lane", "job_id", "arq")},
+            )
+        except Exception as error:
+            raise UnreadableError(f"schedule {schedule_id!r} cannot be read: {error}; store it anew") from error
 
     def draft(self, pool: TaskPool) -> Draft:
         """Give what makes its jobs."""
@@ -179,18 +189,24 @@ class Ticker:
         """Enqueue what is due by Redis's clock; give the seconds until the next tick, None if there is none."""
         stuck: set[tuple[bytes, bytes, bytes]] = set()
         while True:
-            now, wait, self.written, rows = await self._ticks(args=[LOOK, self._owner])
+            most = LOOK + len(stuck)
+            now, wait, self.written, rows = await self._ticks(args=[most, self._owner])
             steps: dict[tuple[bytes, bytes, bytes], _Step] = {}
             for schedule_id, tick, revision, definition in rows:
                 seen = schedule_id, revision, tick
                 if seen in stuck:
                     continue
                 try:
-                    steps[seen] = self._step(schedule_id.decode(), int(tick), revision.decode(), definition, now)
+                    step = self._step(schedule_id.decode(), int(tick), revision.decode(), definition, now)
                 except Exception as error:  # noqa: BLE001 - one that cannot be run keeps none of the others waiting
                     stuck.add(seen)
                     self._tell(seen, error)
-            if not steps:
+                else:
+                    if step is None:
+                        stuck.add(seen)
+                    else:
+                        steps[seen] = step
+            if not steps and len(rows) < most:
                 return None if wait < 0 else wait / 1000
             answers = await self._run(list(steps.values()))
             for (seen, step), answer in zip(steps.items(), answers, strict=True):
@@ -201,8 +217,11 @@ class Ticker:
                     _log(step, answer)
             await asyncio.sleep(0)
 
-    def _step(self, schedule_id: str, tick: int, revision: str, definition: bytes, now: int) -> _Step:
+    def _step(self, schedule_id: str, tick: int, revision: str, definition: bytes, now: int) -> _Step | None:
         entry = Entry.decode(self._pool, schedule_id, definition)
+        registry = self._pool.registry
+        if registry and registry.find_policy(entry.task) is None and now - tick < UNKNOWN_TASK_DELAY:
+            return None  # who knows the task knows its queue, and whether it is unique
         due = entry.recurrence.due(tick, now, most=entry.catch_up)
         runs = entry.chosen(due, now)
         draft = entry.draft(self._pool)
@@ -242,8 +261,7 @@ def _log(step: _Step, answer: int) -> None:
         return
     missed = len(due.ticks) - len(step.runs)
     if due.dropped:
-        kept = step.entry.catch_up
-        logger.warning("schedule %s: %d missed ticks are dropped, the oldest beyond %d", name, due.dropped, kept)
+        logger.warning("schedule %s: missed ticks are dropped, the oldest beyond %d", name, step.entry.catch_up)
     if missed:
         logger.warning("schedule %s: %d missed ticks have no run of their own", name, missed)
     logger.info("schedule %s: enqueued %d jobs", name, answer)

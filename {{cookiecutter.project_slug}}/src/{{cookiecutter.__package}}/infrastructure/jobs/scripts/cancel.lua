@@ -5,7 +5,7 @@
 --         {workflow, number, why it has ended, in words}
 --       4... the results in the same order: this MessagePack knows no bytes
 -- Gives for each job 'cancelled', 'asked' (its worker will end it), 'running' (and it was not asked), or 'unknown' (no
---       such job); and the ids of the jobs that were given up with them, see workflows.lua.
+--       such job); and the ids of the jobs that were given up with them, in two lists, see workflows.lua.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept = tonumber(ARGV[2])

@@ -18,12 +18,11 @@
 --       'aborted': it is not to be run, 'expired': it has not started in time, a number: until when it had to start, in ms)
 --
 -- The first write is one that a full Redis accepts, and so are all that come after: only workers can empty it.
-local wakes = {}
-for number, lane in ipairs(KEYS) do
-    wakes[number] = WAKE .. queue_of(lane)
+for _, lane in ipairs(KEYS) do
+    redis.call('DEL', WAKE .. queue_of(lane)) -- what it told of is claimed now, or told again below
 end
-redis.call('DEL', unpack(wakes)) -- what they told of is claimed now, or told again below
 local SLOW = 1000
+local SOON = math.min(5000, ARGV[2] / 3) -- in ms; what is due later, others find with their next sign of life
 local PAGE = 500 -- what Lua can pass on in one call is limited
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -47,9 +46,13 @@ for number, lane in ipairs(KEYS) do
     end
 end
 
--- Gives when the first job of this lane was due, after so many others; nil: none is due.
+-- Gives when the first job of this lane was due, after so many others; nil: none is due, and then when the first will be.
 local function head(number, offset)
-    return tonumber(redis.call('ZRANGEBYSCORE', KEYS[number], '-inf', due_now, 'WITHSCORES', 'LIMIT', offset, 1)[2])
+    local first = tonumber(redis.call('ZRANGE', KEYS[number], offset, offset, 'WITHSCORES')[2])
+    if first and first > due_now then
+        return nil, first
+    end
+    return first
 end
 
 -- Gives how many jobs may be taken from this lane.
@@ -133,10 +136,13 @@ local function take(number, wanted)
     return wanted - left
 end
 
-local busy, heads = {}, {}
+local busy, heads, later = {}, {}, {} -- the last: of the other lanes, when they will have something; false: never
 for _, number in ipairs(open) do
-    heads[number] = head(number, 0)
-    if heads[number] then
+    local due, first = head(number, 0)
+    if not due then
+        later[number] = first or false
+    else
+        heads[number] = due
         busy[#busy + 1] = number
     end
 end
@@ -165,14 +171,23 @@ end
 tell('running', started)
 local wait = -2
 for _, number in ipairs(open) do
-    if room(number) == 0 and head(number, 0) then
-        redis.call('LPUSH', WAKE .. queue_of(KEYS[number]), '1') -- for a worker that could take it
+    local due, first = nil, later[number]
+    if first == nil then
+        due, first = head(number, 0)
+    end
+    if room(number) <= 0 and due then
+        wake(KEYS[number]) -- for a worker that could take it
         if slots == 0 then
             wait = -1
         end
-    elseif wait ~= -1 then
-        local first = redis.call('ZRANGEBYSCORE', KEYS[number], '(' .. due_now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-        if first and (wait == -2 or first - now < wait) then
+    else
+        if due then -- others have it
+            first = redis.call('ZRANGEBYSCORE', KEYS[number], '(' .. due_now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+        end
+        if first and slots == 0 and first - now < SOON then
+            wake(KEYS[number]) -- for a worker that will be free by then: this one may not be
+        end
+        if first and wait ~= -1 and (wait == -2 or first - now < wait) then
             wait = math.ceil(first - now)
         end
     end

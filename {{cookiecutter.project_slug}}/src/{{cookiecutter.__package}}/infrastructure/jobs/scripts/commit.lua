@@ -6,7 +6,8 @@
 --         letter, group of its limit ('': none)}, and for a part of a workflow further {workflow, number, why it has
 --         ended, in words ('': well), number of its value below, from 1 (0: it is not wanted)}
 --       4... the results in the same order ('': none), then the values: this MessagePack knows no bytes
--- Gives for each job 1, or 0 when its lease is lost.
+-- Gives for each job 1, or 0 when its lease is lost; and the ids of the jobs that were given up with them, in two lists,
+--       see workflows.lua.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local jobs = cmsgpack.unpack(ARGV[3])
@@ -16,6 +17,7 @@ for number, job in ipairs(jobs) do
 end
 local holders = redis.call('MGET', unpack(claims))
 local committed, ours, gone, attempts, queues, ended, lines, parts = {}, {}, {}, {}, {}, {}, {}, {}
+local given_up = {}
 for number, job in ipairs(jobs) do
     local id, queue, stamp, status = job[1], job[2], job[3], job[4]
     local mine = holds(holders[number], ARGV[1], stamp)
@@ -95,7 +97,7 @@ if #gone > 0 then
         tell(status, ids)
     end
     if #parts > 0 then
-        advance(parts, now)
+        given_up = advance(parts, now)
     end
 end
-return committed
+return { committed, given_up }

@@ -52,7 +52,7 @@ end
 -- Tells where a job stands among those that are parked: a point of priority counts as ten minutes of waiting, so whoever
 -- waits for long enough is the first.
 local function place_in_line(lane, due)
-    return due - (string.match(lane, '@(%d+)$') or 5) * 600000
+    return due - ((string.match(lane, '@(%d+)$') or 5) - 5) * 600000
 end
 
 -- Takes a job out of the line, if it is there.

@@ -1,7 +1,7 @@
 -- Counts the jobs of lanes.
 --
 -- KEYS  lanes
--- ARGV  1 '1': all other lanes that have ever had a job, too  2 ms that a lease lasts at most
+-- ARGV  1 '1': all other lanes that have had jobs, too  2 ms that a lease lasts at most
 -- Gives the time in ms, the queues that are paused, and for each lane a list of: its key, how many jobs are due, how many
 --       are not yet, how many run, how many are parked from it, and when the first of those that are due or parked was,
 --       in ms ('': there is none).

@@ -22,10 +22,11 @@ local function queue_parts(lane, members)
     wake(lane)
 end
 
--- Gives up the jobs from one number to another that wait. A worker finds them in their lanes, and records that they are
--- cancelled; whoever is sooner may do so as well. Gives their ids, and those of the jobs that run.
-local function give_up(workflow, first, last, now)
-    local key, given_up, running = WORKFLOWS .. workflow, {}, {}
+-- Gives up the jobs from one number to another that wait. Whoever called the script is to end them; if that dies, a worker
+-- finds them in their lanes. Adds the ids of those that wait for others to the first list of `gone`, and the ids of those
+-- that were queued to the second. Gives their number, and the ids of the jobs that run.
+local function give_up(workflow, first, last, now, gone)
+    local key, count, running = WORKFLOWS .. workflow, 0, {}
     local created = redis.call('HGET', key, 'created')
     for page = first, last, 500 do -- what Lua can pass on in one call is limited
         local ends, lanes, claims = {}, {}, {}
@@ -44,7 +45,8 @@ local function give_up(workflow, first, last, now)
             elseif not ended[i] then
                 marks[#marks + 1], marks[#marks + 2] = mark, 'cancelled'
                 aborts[#aborts + 1], aborts[#aborts + 2] = now, id
-                given_up[#given_up + 1] = id
+                count = count + 1
+                table.insert(gone[lanes[i] and 1 or 2], id)
                 if lanes[i] then
                     local members = queued[lanes[i]] or {}
                     queued[lanes[i]] = members
@@ -60,11 +62,11 @@ local function give_up(workflow, first, last, now)
             queue_parts(lane, members)
         end
     end
-    if #given_up > 0 then
-        redis.call('HINCRBY', key, 'cancelled', #given_up)
-        redis.call('HINCRBY', key, 'left', -#given_up)
+    if count > 0 then
+        redis.call('HINCRBY', key, 'cancelled', count)
+        redis.call('HINCRBY', key, 'left', -count)
     end
-    return given_up, running
+    return count, running
 end
 
 -- Ends a workflow of which no job is left, and gives its status; nil: it goes on.
@@ -85,13 +87,13 @@ local function finish(workflow, now)
     return status
 end
 
--- Takes note of the end of one job, and does what comes after it; gives the ids of the jobs that are given up.
-local function go_on(workflow, number, status, why, value, kept, now)
+-- Takes note of the end of one job, and does what comes after it.
+local function go_on(workflow, number, status, why, value, kept, now, gone)
     local key = WORKFLOWS .. workflow
     local kind, policy, total, callback, known, longest, broken =
         unpack(redis.call('HMGET', key, 'kind', 'policy', 'total', 'callback', 'end:' .. number, 'kept', 'broken'))
     if not kind or known then -- such ids may have been made by others, and an end may be told twice
-        return {}
+        return
     end
     total, longest = tonumber(total), tonumber(longest)
     redis.call('HSET', key, 'end:' .. number, status)
@@ -104,7 +106,7 @@ local function go_on(workflow, number, status, why, value, kept, now)
         redis.call('HSET', VALUES .. workflow, number, value)
     end
     if broken then
-        return {}
+        return
     end
     if status == 'success' or (policy == 'continue' and number < total) then
         local waiting = kind == 'chain' and number + 1 or callback == '1' and left == 1 and total
@@ -112,22 +114,20 @@ local function go_on(workflow, number, status, why, value, kept, now)
         if lane then
             queue_parts(lane, { now, job_of(workflow, waiting) })
         end
-        return {}
+        return
     end
     redis.call('HSET', key, 'broken', status, 'culprit', number, 'why', why)
     local first = (kind == 'chain' or policy == 'cancel') and 0 or total
-    return (give_up(workflow, first, callback == '1' and total or total - 1, now))
+    give_up(workflow, first, callback == '1' and total or total - 1, now, gone)
 end
 
 -- Goes on where jobs of workflows have ended: a list of {workflow, number, status, why, in words, value (false: it is
--- not wanted), ms for which the result is kept (0: for ever)}. Gives the ids of the jobs that are given up.
+-- not wanted), ms for which the result is kept (0: for ever)}. Gives the ids of the jobs that are given up, see `give_up`.
 local function advance(parts, now)
-    local given_up, touched, told = {}, {}, {}
+    local gone, touched, told = { {}, {} }, {}, {}
     for _, part in ipairs(parts) do
         local workflow, number, status, why, value, kept = unpack(part)
-        for _, id in ipairs(go_on(workflow, number, status, why, value, kept, now)) do
-            given_up[#given_up + 1] = id
-        end
+        go_on(workflow, number, status, why, value, kept, now, gone)
         touched[workflow] = true
     end
     for workflow in pairs(touched) do
@@ -141,5 +141,5 @@ local function advance(parts, now)
     for status, workflows in pairs(told) do
         tell(status, workflows)
     end
-    return given_up
+    return gone
 end

@@ -8,13 +8,14 @@ jobs are made of the workflow's and a number. What a replayed dead letter become
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .. import keys, scripts
 from ..answers import ANSWER_TIMEOUT, answering
-from ..cancelling import cancel_jobs, end_given_up
+from ..cancelling import cancel_jobs, end_given_up, read_given_up
 from ..errors import InvalidWorkflowError, QueueFull, QueueUnavailable
 from ..messages import new_job_id
 from .lookup import read_workflow
@@ -22,12 +23,11 @@ from .records import OnFailure, WorkflowKind
 from .steps import Place, Step, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..messages import Message
     from ..pool import TaskPool
     from ..records import JobPriority
-    from ..registry import TaskFunction
     from .records import WorkflowRecord
     from .steps import StepLike
 
@@ -95,7 +95,7 @@ class Workflows:
         self,
         members: Iterable[StepLike],
         *,
-        callback: str | TaskFunction | Step | None = None,
+        callback: StepLike | None = None,
         callback_args: Sequence[Any] = (),
         callback_kwargs: Mapping[str, Any] | None = None,
         on_failure: OnFailure | str = OnFailure.FAIL,
@@ -106,9 +106,9 @@ class Workflows:
 
         Args:
             members: `(task, args, kwargs)` each, or a `Step` with options of its own.
-            callback: a task that gets `results=[...]`, what the members returned, in their order.
-            callback_args: its arguments after the context.
-            callback_kwargs: its named arguments besides `results`.
+            callback: a task, or given as a member is; it gets `results=[...]`, what the members returned, in order.
+            callback_args: its arguments after the context, where `callback` has none of its own.
+            callback_kwargs: its named arguments besides `results`, likewise.
             on_failure: what becomes of the others when a member fails for good, or is cancelled.
             queue: name of the queue of those that name none, the callback too; by default each task's own.
             priority: of those that have none; by default each task's own.
@@ -124,13 +124,13 @@ class Workflows:
         policy = _policy(on_failure)
         listed = _listed("group", "member", members)
         places = [Place(f"member {number + 1}", gives=True) for number in range(len(listed))]
+        last = _callback(callback, callback_args, callback_kwargs)
+        if last:
+            listed.append(last)
+            places.append(Place("callback", takes="results", gives=True))
         for place, step in zip(places, listed, strict=True):
             if step.pass_result:
-                raise InvalidWorkflowError(place.name, step.task, "pass_result: no member comes before another")
-        if callback is not None:
-            given = callback if isinstance(callback, Step) else Step(callback, (*callback_args,), callback_kwargs or {})
-            listed.append(Step.of("callback", given))
-            places.append(Place("callback", takes="results", gives=True))
+                raise InvalidWorkflowError(place.name, step.task, "pass_result is for the steps of a chain")
         return await self._make(WorkflowKind.GROUP, listed, places, policy, queue=queue, priority=priority)
 
     async def get(self, workflow_id: str) -> WorkflowRecord | None:
@@ -175,10 +175,12 @@ class Workflows:
             halted = await self._halt(args=[workflow_id, int(terminate), "the workflow was cancelled"])
             if not halted:
                 return False
-            given_up, running = ([job_id.decode() for job_id in part] for part in halted)
-            await end_given_up(self._pool, given_up)
-            asked = await cancel_jobs(self._pool, running, terminate=True) if terminate else []
-        return bool(given_up) or not {"asked", "cancelled"}.isdisjoint(asked)
+            given_up, running = halted
+            waiting, queued = read_given_up(given_up)
+            await end_given_up(self._pool, waiting + queued)
+            to_end = [job_id.decode() for job_id in running] if terminate else []
+            asked = await cancel_jobs(self._pool, to_end, terminate=True)
+        return bool(waiting or queued) or not {"asked", "cancelled"}.isdisjoint(asked)
 
     async def _make(
         self,
@@ -213,6 +215,7 @@ class Workflows:
                 ]
             )
         if isinstance(answer, list):
+            await self._drop(kind, messages[scripts.BATCH :])
             queue, length = answer
             raise QueueFull(keys.queue_name(queue.decode()), length, self._pool.max_queue_length)
         if not answer:
@@ -235,11 +238,21 @@ class Workflows:
         async with answering(f"{kind} not enqueued", BULK_TIMEOUT), self._pool.pipeline(transaction=False) as pipe:
             for message in messages:
                 pipe.set(keys.job(message.job_id), message.payload, ex=PARTS_KEPT)
-            await pipe.execute()
+            for answer in await pipe.execute(raise_on_error=False):
+                if isinstance(answer, Exception):
+                    raise answer  # as it is; redis-py would put the payload into its message
+
+    async def _drop(self, kind: WorkflowKind, messages: Sequence[Message]) -> None:
+        """Delete what `_store` has stored, lest callers that try again fill Redis."""
+        for first in range(0, len(messages), scripts.BATCH):
+            async with answering(f"{kind} not enqueued", BULK_TIMEOUT):
+                await self._pool.unlink(
+                    *[keys.job(message.job_id) for message in messages[first : first + scripts.BATCH]]
+                )
 
 
 def _listed(kind: str, what: str, values: Iterable[Any]) -> list[Step]:
-    if isinstance(values, str | Step) or not hasattr(values, "__iter__"):
+    if isinstance(values, str | bytes | Step | Mapping) or not hasattr(values, "__iter__"):
         raise InvalidWorkflowError(kind, values, f"give a list of {what}s, each as (task, args, kwargs)")
     steps = [Step.of(f"{what} {number}", value) for number, value in enumerate(values, start=1)]
     if not steps:
@@ -247,6 +260,15 @@ def _listed(kind: str, what: str, values: Iterable[Any]) -> list[Step]:
     if len(steps) > MAX_JOBS:
         raise InvalidWorkflowError(kind, len(steps), f"{what}s are too many; it may have {MAX_JOBS:,}")
     return steps
+
+
+def _callback(given: StepLike | None, args: Any, kwargs: Any) -> Step | None:
+    if args or kwargs:
+        if given is None or isinstance(given, Step | tuple | list):
+            why = "there is no callback" if given is None else "the callback comes with its own"
+            raise InvalidWorkflowError("callback_args, callback_kwargs", args or kwargs, f"leave them out, for {why}")
+        given = Step(given, args, kwargs or {})
+    return None if given is None else Step.of("callback", given)
 
 
 def _policy(value: OnFailure | str) -> OnFailure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 
 
 async def read_workflow(pool: TaskPool, workflow_id: str) -> WorkflowRecord | None:
-    """Read all that is known of a workflow: two round trips, and one more for every 500 jobs that have not ended."""
-    fields = await pool.hgetall(keys.workflow(workflow_id))  # type: ignore[misc]
-    if not fields:
+    """Read all that is known of a workflow at one moment: two round trips, also while it runs."""
+    stored = _text(await pool.hgetall(keys.workflow(workflow_id)))  # type: ignore[misc]
+    if not stored:
         return None
-    stored = {name.decode(): value.decode() for name, value in fields.items()}
+    statuses: dict[str, JobStatus] = {}
+    if "status" not in stored:
+        stored, statuses = await _read_live(pool, workflow_id, stored)
+    jobs = [
+        WorkflowJob(job_id, task, statuses.get(job_id) or JobStatus(stored[f"end:{number}"]))
+        for number, (job_id, task) in enumerate(_jobs(workflow_id, stored))
+    ]
     total = int(stored["total"])
-    jobs = await _read_jobs(pool, workflow_id, stored)
     status = JobStatus(stored["status"]) if "status" in stored else _live_status(jobs)
     why = [stored.get(name) for name in ("kind", "total", "culprit", "why")]
     return WorkflowRecord(
@@ -41,20 +47,39 @@ async def read_workflow(pool: TaskPool, workflow_id: str) -> WorkflowRecord | No
     )
 
 
-async def _read_jobs(pool: TaskPool, workflow_id: str, stored: Mapping[str, str]) -> list[WorkflowJob]:
+async def _read_live(
+    pool: TaskPool, workflow_id: str, stored: dict[str, str]
+) -> tuple[dict[str, str], dict[str, JobStatus]]:
+    """Read again how far it is, and in the same step where those of its jobs are that have not ended."""
+    live = {
+        f"end:{number}": job_id
+        for number, (job_id, _) in enumerate(_jobs(workflow_id, stored))
+        if f"end:{number}" not in stored
+    }
+    wanted = [name(job_id) for job_id in live.values() for name in (keys.in_progress, keys.tries)]
+    async with pool.pipeline(transaction=True) as pipe:
+        pipe.hgetall(keys.workflow(workflow_id))
+        for first in range(0, len(wanted), scripts.BATCH):
+            pipe.mget(wanted[first : first + scripts.BATCH])
+        fields, *pages = await pipe.execute()
+    stored = _text(fields) or stored
+    values = list(chain.from_iterable(pages))
+    statuses = {
+        job_id: live_status(claim, starts, None, now=0)
+        for (end, job_id), claim, starts in zip(live.items(), values[::2], values[1::2], strict=True)
+        if end not in stored
+    }
+    return stored, statuses
+
+
+def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def _jobs(workflow_id: str, stored: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Give the ids of its jobs, and their tasks."""
     tasks = msgspec.json.decode(stored["tasks"], type=list[str])
-    job_ids = [keys.workflow_job(workflow_id, number) for number in range(len(tasks))]
-    live = [job_id for number, job_id in enumerate(job_ids) if f"end:{number}" not in stored]
-    statuses: dict[str, JobStatus] = {}
-    for first in range(0, len(live), scripts.BATCH):
-        page = live[first : first + scripts.BATCH]
-        values = await pool.mget([name(job_id) for job_id in page for name in (keys.in_progress, keys.tries)])
-        for job_id, claim, starts in zip(page, values[::2], values[1::2], strict=True):
-            statuses[job_id] = live_status(claim, starts, None, now=0)
-    return [
-        WorkflowJob(job_id, task, statuses.get(job_id) or JobStatus(stored[f"end:{number}"]))
-        for number, (job_id, task) in enumerate(zip(job_ids, tasks, strict=True))
-    ]
+    return [(keys.workflow_job(workflow_id, number), task) for number, task in enumerate(tasks)]
 
 
 async def _read_result(pool: TaskPool, workflow_id: str, stored: Mapping[str, str], count: int) -> Any:

@@ -12,7 +12,7 @@ from ..errors import JobError
 from ..outcomes import MAX_ERROR, error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from arq.connections import ArqRedis
     from arq.jobs import Deserializer
@@ -106,11 +106,17 @@ def verdict(task: str, status: str, error: Any) -> str:
     return f"{task} was cancelled: {error}".removesuffix(": ")[:MAX_ERROR]
 
 
-async def why_given_up(client: ArqRedis, workflow_id: str) -> str:
-    """Say which job has stopped a workflow, and why."""
+async def why_given_up(client: ArqRedis, workflow_ids: Collection[str]) -> dict[str, str]:
+    """Say of each workflow which job has stopped it, and why: one round trip."""
     names = ["kind", "total", "culprit", "why"]
-    stored = await client.hmget(keys.workflow(workflow_id), names)  # type: ignore[misc]
-    return reason(workflow_id, *[value.decode() if value else None for value in stored])
+    async with client.pipeline(transaction=False) as pipe:
+        for workflow_id in workflow_ids:
+            pipe.hmget(keys.workflow(workflow_id), names)
+        found = await pipe.execute()
+    return {
+        workflow_id: reason(workflow_id, *[value.decode() if value else None for value in stored])
+        for workflow_id, stored in zip(workflow_ids, found, strict=True)
+    }
 
 
 def reason(workflow_id: str, kind: str | None, total: str | None, culprit: str | None, why: str | None) -> str:

@@ -123,7 +123,8 @@ class WorkerSettings:
     ]
     cron_jobs = [cron(cleanup_expired_sessions, hour=3, minute=0)]
     schedules = [  # in UTC, unless one says `timezone=`
-        # Stands in until there is a task that makes the report; memberships that expire will stand here, too.
+        # `example_task` stands in until there are tasks for memberships and reports.
+        Schedule(example_task, "expiring-memberships", cron="0 8 * * *", kwargs={"message": "No memberships yet."}),
         Schedule(example_task, "daily-report", cron="0 9 * * *", kwargs={"message": "Nothing to report yet."}),
         Schedule(cleanup_expired_sessions, "weekly-cleanup", cron="0 0 * * SUN"),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +25,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.memory import MemoryServer
 from {{ cookiecutter.__package }}.infrastructure.jobs.schedules import scheduler
 from {{ cookiecutter.__package }}.infrastructure.jobs.schedules.timetable import Ticker
 from {{ cookiecutter.__package }}.infrastructure.jobs.testing import Clock
-from {{ cookiecutter.__package }}.infrastructure.tasks import get_redis_settings
+from {{ cookiecutter.__package }}.infrastructure.tasks import WorkerSettings, get_redis_settings
 
 from .schedule_hands import MINUTE, Runs, jobs, move, new_worker, working
 from .scripts.test_full_redis import full
@@ -59,6 +59,23 @@ def schedules(pool: TaskPool) -> Schedules:
 @pytest.fixture
 def runs() -> Runs:
     return Runs()
+
+
+async def test_the_projects_own_schedules_are_listed(schedules: Schedules) -> None:
+    """Once a worker has started, with the next tick of each."""
+    own = {name: getattr(WorkerSettings, name) for name in ("cron_jobs", "schedules")}
+    async with working(*WorkerSettings.functions, **own, timezone=UTC):
+        listed = {record.id: record for record in await schedules.list()}
+    ticks = {name: record.next_run for name, record in listed.items()}
+    assert {name: (tick.hour, tick.minute) for name, tick in ticks.items() if tick} == {
+        "cron:cleanup_expired_sessions": (3, 0),
+        "expiring-memberships": (8, 0),
+        "daily-report": (9, 0),
+        "weekly-cleanup": (0, 0),
+    }
+    weekly = ticks["weekly-cleanup"]
+    assert weekly
+    assert f"{weekly:%A %Z}" == "Sunday UTC"
 
 
 @pytest.mark.usefixtures("redis_url")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # {% if cookiecutter.cache_backend != "none" %}
 from dataclasses import replace
+from datetime import datetime
 # {% endif %}
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,8 @@ async def test_sign_up_enqueues_the_greeting(client: AsyncClient, run_jobs: RunJ
     await run_jobs(send_welcome_email)
     ended = (await client.get(f"/api/v1/jobs/{job_id}")).json()
     assert (ended["status"], ended["tries"], ended["error"]) == ("success", 1, None)
-    assert ended["enqueue_time"] <= ended["start_time"] <= ended["finish_time"]
+    times = [datetime.fromisoformat(ended[name]) for name in ("enqueue_time", "start_time", "finish_time")]
+    assert times == sorted(times)
 
 
 async def test_any_result_can_be_shown(client: AsyncClient, run_jobs: RunJobs) -> None:

@@ -174,7 +174,8 @@ async def test_any_name_may_be_a_parameter(pool: TaskPool, monkeypatch: pytest.M
 
     registry = TaskRegistry([assign])
     monkeypatch.setattr(pool, "registry", registry)
-    monkeypatch.setattr("{{ cookiecutter.__package }}.infrastructure.tasks.get_task_registry", lambda: registry)
+    front_door = "{{ cookiecutter.__package }}.infrastructure.tasks"
+    monkeypatch.setattr(f"{front_door}.get_task_registry", lambda: registry)
     for job_id in (await enqueue_task(assign, task=7, queue="mail"), await assign.enqueue(task=7, queue="mail")):
         info = await pool.record(str(job_id))
         assert info is not None

@@ -23,12 +23,21 @@ from arq.worker import create_worker
 # {% endif %}
 
 import {{ cookiecutter.__package }} as package
+# {% if cookiecutter.cache_backend == "none" %}
 from {{ cookiecutter.__package }}.infrastructure import settings
 from {{ cookiecutter.__package }}.infrastructure.database import Base, get_engine
-# {% if cookiecutter.cache_backend != "none" %}
+# {% else %}
+from {{ cookiecutter.__package }}.infrastructure import jobs, settings, tasks
+from {{ cookiecutter.__package }}.infrastructure.database import (
+    Base,
+    get_engine,
+    get_session_context,
+)
+from {{ cookiecutter.__package }}.infrastructure.jobs import JobStatus
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import function_of
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     WorkerSettings,
+    get_job_manager,
     get_redis_settings,
     get_task_pool,
     get_task_registry,
@@ -134,6 +143,32 @@ async def test_python_runs_as_written(page: str, folder: Path, capsys: pytest.Ca
             assert capsys.readouterr().out == block[2]
 
 
+# {% if cookiecutter.cache_backend != "none" %}
+@pytest.mark.usefixtures("redis_url", "client")
+async def test_the_guide_of_patterns_runs() -> None:
+    """Each example in the table that helps to choose does what it says, and its job ends well."""
+
+    async def bind(ctx: dict[str, Any], results: list[str]) -> str:  # noqa: ARG001
+        return ", ".join(results)
+
+    page = PAGES["docs/background-tasks.md"]
+    guide = page[page.index("## Which pattern") : page.index("## Fire and forget")]
+    examples = re.findall(r"^\| \[.*\| `(.*)` \|$", guide, re.MULTILINE)
+    assert len(examples) == guide.count("\n| [")
+    namespace = {**vars(tasks), **vars(jobs), "bind": bind, "pages": ["a", "b"], "rows": [{"message": "a row"}] * 3}
+    async with get_engine().begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with worker_of(namespace):
+        manager = namespace["jobs"] = await get_job_manager()
+        for example in examples:
+            async with get_session_context() as namespace["session"]:
+                code = compile(example, "guide", "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+                outcome = await eval(code, namespace)
+            if isinstance(outcome, str) and "enqueue_in" not in example:
+                assert (await manager.wait_for(outcome)).status is JobStatus.SUCCESS, example
+
+
+# {% endif %}
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """Every link inside the project names a file that exists, and a heading of it."""

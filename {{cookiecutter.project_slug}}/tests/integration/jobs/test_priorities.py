@@ -19,6 +19,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
 from {{ cookiecutter.__package }}.infrastructure.jobs.errors import InvalidPolicyError
 from {{ cookiecutter.__package }}.infrastructure.jobs.running.served import AGED
 
+from .scripts.calls import now_of
+
 if TYPE_CHECKING:
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
 
@@ -35,6 +37,13 @@ class Notes:
 
     async def note(self, ctx: TaskContext, what: Any) -> None:  # noqa: ARG002 - every task gets the context
         self.seen.append(what)
+
+
+async def moment_later(pool: TaskPool) -> None:
+    """Wait until Redis's clock has moved on, by which jobs are due, in whole milliseconds."""
+    began = await now_of(pool)
+    while await now_of(pool) == began:
+        pass
 
 
 async def test_a_critical_job_starts_before_ten_thousand_normal_ones(pool: TaskPool, run_jobs: RunJobs) -> None:
@@ -70,6 +79,7 @@ async def test_a_low_job_starts_under_endless_urgent_ones(pool: TaskPool, run_jo
     """One start in ten goes to the job that has been due longest."""
     notes = Notes()
     await pool.enqueue("note", ("low",), priority=LOW)
+    await moment_later(pool)
 
     async def endless(ctx: TaskContext, what: int) -> None:
         await notes.note(ctx, what)
@@ -85,6 +95,7 @@ async def test_no_queue_starves_behind_another(pool: TaskPool, run_jobs: RunJobs
     """The job that has been due longest may be one of a queue that is named later."""
     notes = Notes()
     await pool.enqueue("note", ("late",), queue="reports")
+    await moment_later(pool)
     await pool.enqueue_many("note", ({"what": number} for number in range(100)), queue="emails")
     await run_jobs(notes.note, queues=["emails", "reports"], max_jobs=1, max_burst_jobs=AGED)
     assert notes.seen[-1] == "late"

@@ -14,18 +14,17 @@ A Redis that is away shows as redis-py's own `ConnectionError` or `TimeoutError`
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from redis.asyncio import Redis
 
 from .jobs.connections import close_client, make_client
+from .per_loop import PerLoop
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ CLEANUP_BATCH = 500
 _DATA_PREFIX = "session:data:"
 _USER_PREFIX = "session:user:"
 _EXPIRY_KEY = "session:expiry"
-
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
 
 
 def data_key(session_hash: str) -> str:
@@ -64,22 +61,19 @@ def hash_session_id(session_id: str) -> str:
     return hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+@PerLoop
 def get_cache() -> Redis:
     """Give this event loop's client of the application's Redis; text in, text out.
 
     It connects at its first command, and again by itself after Redis was away.
     """
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients[loop] = make_client(
-            get_settings().redis.connection(), Redis, decode_responses=True, socket_timeout=COMMAND_TIMEOUT
-        )
-    return _clients[loop]
+    address = get_settings().redis.connection()
+    return make_client(address, Redis, decode_responses=True, socket_timeout=COMMAND_TIMEOUT)
 
 
 async def close_cache() -> None:
     """Close this event loop's client; the next `get_cache()` makes a new one."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
+    client = get_cache.take()
     if client is not None:
         await close_client(client)
 

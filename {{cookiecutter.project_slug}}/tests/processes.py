@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -32,12 +33,23 @@ class Process:
                 assert line, f"it ended without saying {text!r}:\n{self.output}"
                 self.output += line.decode()
 
+    async def listen(self) -> None:
+        """Read until it ends, however long that takes: one that nobody listens to stops when the pipe is full."""
+        assert self.process.stdout is not None
+        self.output += (await self.process.stdout.read()).decode()
+
     async def end(self) -> int:
         """Read the rest and give the exit status."""
-        assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            self.output += (await self.process.stdout.read()).decode()
+            await self.listen()
             return await self.process.wait()
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -13,6 +13,12 @@ from typing import Annotated
 
 import typer
 
+from .accounts.commands import create_admin
+# {% if cookiecutter.include_examples == "yes" %}
+from .billing.commands import commands as billing
+from .reports.commands import commands as reports
+# {% endif %}
+
 # What a command needs is imported inside it: a health check runs every few seconds and has to start fast.
 # ruff: noqa: PLC0415
 
@@ -127,4 +133,11 @@ def redis_for_development() -> Iterator[str]:
             yield url
     except EmbeddedRedisError as error:
         raise SystemExit(str(error)) from None
+# {% endif %}
+
+
+main.command()(create_admin)
+# {% if cookiecutter.include_examples == "yes" %}
+main.add_typer(billing, name="billing")
+main.add_typer(reports, name="reports")
 # {% endif %}

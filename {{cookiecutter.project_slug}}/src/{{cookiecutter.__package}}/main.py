@@ -16,7 +16,11 @@ from .api.health import health_router
 from .api.jobs import check_queue, check_redis, check_worker, queue_unavailable
 from .api.jobs import router as jobs_router
 # {% endif %}
-from .api.problems import install_problem_handlers, problem_responses
+from .api.openapi import install_openapi, operation_id
+from .api.problems import install_problem_handlers
+# {% if cookiecutter.include_examples == "yes" %}
+from .billing.routes import router as billing_router
+# {% endif %}
 # {% if cookiecutter.cache_backend != "none" %}
 from .infrastructure.cache import close_cache
 # {% endif %}
@@ -32,6 +36,12 @@ from .infrastructure.logging import configure_logging
 from .infrastructure.settings import get_settings
 # {% if cookiecutter.cache_backend != "none" %}
 from .infrastructure.tasks import close_task_pool
+# {% endif %}
+# {% if cookiecutter.include_examples == "yes" and cookiecutter.cache_backend != "none" %}
+from .reports.job_routes import router as reports_job_router
+# {% endif %}
+# {% if cookiecutter.include_examples == "yes" %}
+from .reports.routes import router as reports_router
 # {% endif %}
 # {% if cookiecutter.cache_backend == "falkordb" %}
 from .social.routes import router as social_router
@@ -70,10 +80,12 @@ def create_app() -> FastAPI:
         version=str(about["version"]),
         description=str(about.get("summary", "")),
         lifespan=lifespan,
-        responses=problem_responses(422, 500),
+        generate_unique_id_function=operation_id,
+        redirect_slashes=False,  # an address is there or not; a redirect would name whatever host the request has named
     )
     install_correlation(app)
     install_problem_handlers(app)
+    install_openapi(app)
     # {% if cookiecutter.cache_backend != "none" %}
     app.add_exception_handler(QueueUnavailable, queue_unavailable)
     # {% endif %}
@@ -84,6 +96,13 @@ def create_app() -> FastAPI:
     app.include_router(health_router(essential=essential, other={"worker": check_worker, "queue": check_queue}))
     # {% endif %}
     app.include_router(accounts_router)
+    # {% if cookiecutter.include_examples == "yes" %}
+    app.include_router(billing_router)
+    app.include_router(reports_router)
+    # {% endif %}
+    # {% if cookiecutter.include_examples == "yes" and cookiecutter.cache_backend != "none" %}
+    app.include_router(reports_job_router)
+    # {% endif %}
     # {% if cookiecutter.cache_backend == "falkordb" %}
     app.include_router(social_router)
     # {% endif %}

@@ -6,21 +6,19 @@ from __future__ import annotations
 import asyncio
 # {% endif %}
 import signal
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 # {% if cookiecutter.cache_backend != "none" %}
 from {{ cookiecutter.__package }}.infrastructure.tasks import WorkerSettings
 
 # {% endif %}
-from processes import command
+from processes import command, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import httpx
 
 PROJECT = Path(__file__).parents[2]
 # {% if cookiecutter.cache_backend != "none" %}
@@ -28,34 +26,6 @@ SETTINGS = f"{WorkerSettings.__module__}.WorkerSettings"
 
 pytestmark = pytest.mark.usefixtures("redis_url")
 # {% endif %}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-async def migrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bring the test's database up to date, from the folder that holds the migrations."""
-    monkeypatch.chdir(PROJECT)
-    async with command("alembic", "upgrade", "head") as alembic:
-        assert await alembic.end() == 0, alembic.output
-
-
-@pytest.fixture
-async def api(migrated: None) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001
-    """Run the API, and give a client of it; it has ended properly when the test has."""
-    port = free_port()
-    async with command("{{ cookiecutter.project_slug }}", "api", "--port", str(port)) as process:
-        await process.until("Uvicorn running on")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-        process.process.terminate()
-        await process.end()
-        assert "Application shutdown complete" in process.output
-        assert "Traceback" not in process.output
 
 
 async def test_everything_in_one_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,11 +59,14 @@ async def test_the_health_checks(api: httpx.AsyncClient) -> None:
 
 
 async def test_sign_up_sends_the_message_at_once(api: httpx.AsyncClient) -> None:
-    """The account exists when the answer arrives, and stays."""
-    response = await api.post("/api/v1/users", json={"email": "ada@example.com", "name": "Ada"})
+    """The account exists when the answer arrives, and can be signed in to."""
+    new = {"email": "ada@example.com", "name": "Ada", "password": "correct horse"}
+    response = await api.post("/api/v1/users", json=new)
     assert response.status_code == 201
     user = response.json()
-    assert (await api.get(f"/api/v1/users/{user['id']}")).json() == user
+    token = await api.post("/api/v1/auth/token", data={"username": new["email"], "password": new["password"]})
+    headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    assert (await api.get(f"/api/v1/users/{user['id']}", headers=headers)).json() == user | {"role": "user"}
 # {% else %}
 
 

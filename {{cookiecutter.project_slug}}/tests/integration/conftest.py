@@ -1,11 +1,10 @@
-"""A worker inside the test's own event loop, and a PostgreSQL."""
+"""A worker inside the test's own event loop."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 import pytest
 
@@ -13,11 +12,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import Worker
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_outbox, get_redis_settings
 
-from postgres import new_database, running_postgres
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from arq.worker import Function
 
     from {{ cookiecutter.__package }}.infrastructure.jobs.task import TaskFunction
@@ -55,16 +50,3 @@ def run_jobs(redis_url: str) -> RunJobs:  # noqa: ARG001 - the settings point th
         return worker
 
     return run
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Run a PostgreSQL once for all tests, and give its URL."""
-    with running_postgres() as url:
-        yield url
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """Give the URL of an empty database in PostgreSQL."""
-    return new_database(postgres_server, f"test_{uuid4().hex}")

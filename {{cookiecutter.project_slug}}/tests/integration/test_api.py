@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     # {% endif %}
     from httpx import AsyncClient
-# {% if cookiecutter.cache_backend != "none" %}
 
+    # {% if cookiecutter.cache_backend != "none" %}
     from .conftest import RunJobs
+    # {% endif %}
+    from signing_in import SignIn
+# {% if cookiecutter.cache_backend != "none" %}
 
 pytestmark = pytest.mark.usefixtures("redis_url")
 # {% endif %}
@@ -53,12 +56,12 @@ async def test_live(client: AsyncClient) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
 
 
-async def test_sign_up_and_look_up(client: AsyncClient) -> None:
-    """A new user gets an id and can be looked up."""
+async def test_sign_up_and_look_up(client: AsyncClient, sign_in: SignIn) -> None:
+    """A new user gets an id and can look themselves up."""
     created = await sign_up(client)
     assert (created["email"], created["name"]) == ("ada@example.com", "Ada Lovelace")
-    response = await client.get(f"/api/v1/users/{created['id']}")
-    assert response.json() == {"id": created["id"], "email": "ada@example.com", "name": "Ada Lovelace"}
+    response = await client.get(f"/api/v1/users/{created['id']}", headers=await sign_in("ada@example.com"))
+    assert response.json() == {"id": created["id"], "email": "ada@example.com", "name": "Ada Lovelace", "role": "user"}
 
 
 async def test_an_address_signs_up_once(client: AsyncClient) -> None:
@@ -97,29 +100,32 @@ async def test_bad_input_names_the_field(client: AsyncClient, body: dict[str, st
 
 
 @pytest.mark.parametrize("path", ["/api/v1/users/7", "/no/such/path"])
-async def test_what_is_not_there_is_a_problem_document(client: AsyncClient, path: str) -> None:
+async def test_what_is_not_there_is_a_problem_document(client: AsyncClient, path: str, sign_in: SignIn) -> None:
     """Every error has the same form, the framework's own too."""
-    response = await client.get(path)
+    response = await client.get(path, headers=await sign_in())
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["instance"] == path
 
 
 @pytest.mark.parametrize("user_id", ["0", "-1", "99999999999999999999", "ada"])
-async def test_an_impossible_id_is_bad_input(client: AsyncClient, user_id: str) -> None:
+async def test_an_impossible_id_is_bad_input(client: AsyncClient, user_id: str, sign_in: SignIn) -> None:
     """An id that the database could not hold never reaches it."""
-    response = await client.get(f"/api/v1/users/{user_id}")
+    response = await client.get(f"/api/v1/users/{user_id}", headers=await sign_in(role="admin"))
     assert response.status_code == 422
 
 
-async def test_an_unexpected_error_is_a_problem_document(client: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error_is_a_problem_document(
+    client: AsyncClient, monkeypatch: pytest.MonkeyPatch, sign_in: SignIn
+) -> None:
     """The caller learns that the server failed, and nothing of its insides."""
 
     async def broken(*_args: object) -> None:
         raise RuntimeError("secret insides")
 
+    headers = await sign_in()
     monkeypatch.setattr("{{ cookiecutter.__package }}.accounts.service.get_user", broken)
-    response = await client.get("/api/v1/users/1")
+    response = await client.get("/api/v1/users/1", headers=headers)
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
     assert "secret" not in response.text

@@ -167,6 +167,16 @@ async def test_all_sessions_of_a_user_end_together(cache: Redis, sessions: Sessi
     assert await sessions.delete_all_for("a:b") == 0
 
 
+async def test_a_users_sessions_are_listed(cache: Redis, sessions: SessionManager) -> None:
+    """All that have not expired, as `get` gives them; nobody else's, and none that has outlived its time."""
+    ids = [await sessions.create(7, {"n": n}) for n in range(3)]
+    await sessions.create(8)
+    await make_expired(cache, ids[0], user_id="7")
+    await make_expired(cache, ids[1], user_id="7", gone=False)
+    assert await sessions.list_for(7) == [await sessions.get(ids[2])]
+    assert await sessions.list_for(9) == []
+
+
 async def test_counts_are_of_live_sessions(cache: Redis, sessions: SessionManager) -> None:
     """Expired sessions do not count, even before the clean-up."""
     ids = [await sessions.create(user_id) for user_id in (1, 1, 2)]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from httpx import AsyncClient, Response
 
     from .conftest import RunJobs
+    from signing_in import SignIn
 
 pytestmark = pytest.mark.usefixtures("redis_url", "people")
 
@@ -45,6 +46,13 @@ async def people(redis_url: str, tables: None) -> AsyncIterator[None]:  # noqa: 
         session.add_all(User(id=i, email=f"{name}@example.com", name=name) for i, name in enumerate(NAMES, start=1))
     yield
     await close_graph()
+
+
+@pytest.fixture
+async def client(client: AsyncClient, people: None, sign_in: SignIn) -> AsyncClient:  # noqa: ARG001 - she is one of them
+    """Give a client that is signed in as Ada, user 1."""
+    client.headers.update(await sign_in("Ada@example.com"))
+    return client
 
 
 async def change(pair: tuple[int, int], *, following: bool) -> None:
@@ -78,7 +86,7 @@ def assert_problem(response: Response, status: int, detail: str) -> None:
     assert (response.status_code, response.json()["detail"]) == (status, detail)
 
 
-async def test_following_reaches_the_lists_by_a_job(client: AsyncClient, run_jobs: RunJobs) -> None:
+async def test_following_reaches_the_lists_by_a_job(client: AsyncClient, run_jobs: RunJobs, sign_in: SignIn) -> None:
     """The answer names the job; once that has run, each list shows who follows whom."""
     response = await client.put("/api/v1/users/1/following/2")
     assert response.status_code == 202
@@ -87,8 +95,8 @@ async def test_following_reaches_the_lists_by_a_job(client: AsyncClient, run_job
     assert response.headers["location"] == f"/api/v1/jobs/{job_id}"
     assert await truth() == {(1, 2)}
     assert await names(client, "1/following") == []
-    for path in ("2/following/1", "3/following/1"):
-        await client.put(f"/api/v1/users/{path}")
+    for name, number in (("Bob", 2), ("Cleo", 3)):
+        await client.put(f"/api/v1/users/{number}/following/1", headers=await sign_in(f"{name}@example.com"))
 
     await run_jobs(sync_follow)
     job = (await client.get(response.headers["location"])).json()
@@ -99,10 +107,10 @@ async def test_following_reaches_the_lists_by_a_job(client: AsyncClient, run_job
     assert await names(client, "3/friends") == []
 
 
-async def test_unfollowing_reaches_the_lists_by_a_job(client: AsyncClient, run_jobs: RunJobs) -> None:
+async def test_unfollowing_reaches_the_lists_by_a_job(client: AsyncClient, run_jobs: RunJobs, sign_in: SignIn) -> None:
     """One direction ends, the other stays, and they are friends no longer."""
-    for path in ("1/following/2", "2/following/1"):
-        await client.put(f"/api/v1/users/{path}")
+    await client.put("/api/v1/users/1/following/2")
+    await client.put("/api/v1/users/2/following/1", headers=await sign_in("Bob@example.com"))
     await run_jobs(sync_follow)
     response = await client.delete("/api/v1/users/1/following/2")
     assert response.status_code == 202
@@ -135,13 +143,41 @@ async def test_nobody_follows_themselves(client: AsyncClient, method: str) -> No
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-@pytest.mark.parametrize(("path", "unknown"), [("1/following/77", 77), ("88/following/1", 88), ("88/following/77", 88)])
-async def test_an_unknown_user_is_named(client: AsyncClient, method: str, path: str, unknown: int) -> None:
-    """Whichever of the two does not exist, the problem says which, and nothing is written."""
-    response = await client.request(method, f"/api/v1/users/{path}")
-    assert_problem(response, 404, f"no user has the id {unknown}")
+async def test_an_unknown_user_is_named(client: AsyncClient, method: str) -> None:
+    """The problem says who does not exist, and nothing is written."""
+    response = await client.request(method, "/api/v1/users/1/following/77")
+    assert_problem(response, 404, "no user has the id 77")
     assert await truth() == set()
     assert await (await get_task_pool()).keys() == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("user_id", [2, 77])
+async def test_nobody_decides_for_others(client: AsyncClient, method: str, user_id: int) -> None:
+    """Whom somebody follows is changed by themselves only, whether they exist or not."""
+    await change((2, 3), following=True)
+    response = await client.request(method, f"/api/v1/users/{user_id}/following/3")
+    assert_problem(response, 403, f"user {user_id} alone decides whom they follow")
+    assert await truth() == {(2, 3)}
+    assert await (await get_task_pool()).keys() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "1/following/2"),
+        ("DELETE", "1/following/2"),
+        ("GET", "1/following"),
+        ("GET", "1/followers"),
+        ("GET", "1/friends"),
+    ],
+)
+async def test_everything_needs_somebody_signed_in(client: AsyncClient, method: str, path: str) -> None:
+    """Without an access token there is nothing to see or to change."""
+    del client.headers["Authorization"]
+    response = await client.request(method, f"/api/v1/users/{path}")
+    assert_problem(response, 401, "this needs an access token; sign in for one")
+    assert await truth() == set()
 
 
 @pytest.mark.parametrize("what", ["following", "followers", "friends"])

@@ -18,8 +18,9 @@ def configure(monkeypatch: pytest.MonkeyPatch):
     root = logging.getLogger()
     before = (root.handlers, root.level)
 
-    def configure(environment: str) -> None:
+    def configure(environment: str, level: str = "INFO") -> None:
         monkeypatch.setenv("ENVIRONMENT", environment)
+        monkeypatch.setenv("LOG_LEVEL", level)
         monkeypatch.setenv("SECRET_KEY", "long and random")
         get_settings.cache_clear()
         configure_logging(get_settings())
@@ -74,3 +75,13 @@ def test_a_logger_with_handlers_of_its_own_is_heard_once(configure, capsys: pyte
     configure("development")
     logging.getLogger("server").warning("only once")
     assert capsys.readouterr().err.count("only once") == 1
+
+
+def test_no_driver_tells_values_of_statements(configure, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even with LOG_LEVEL=DEBUG, which would show hashes of passwords."""
+    configure("development", level="DEBUG")
+    logging.getLogger("aiosqlite").debug("executing INSERT ... '$argon2id$...'")
+    logging.getLogger("others").debug("heard")
+    output = capsys.readouterr().err
+    assert "heard" in output
+    assert "argon2id" not in output

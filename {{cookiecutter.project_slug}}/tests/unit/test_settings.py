@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
-from {{ cookiecutter.__package }}.infrastructure.settings import ConfigurationError, get_settings
+from {{ cookiecutter.__package }}.infrastructure.settings import (
+    ConfigurationError,
+    SettingsGroup,
+    get_settings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +64,13 @@ def test_database_url_gets_its_async_driver(given: str, used: str, monkeypatch: 
         ("DATABASE_URL", "nonsense", "is no database URL"),
         ("DATABASE_URL", "mysql://u:secret@db/app", "mysql"),
         ("SMTP_PORT", "70000", "less than 65536"),
+        ("PUBLIC_URL", "example.com", "https://example.com"),
+        ("PUBLIC_URL", "https://example.com?x=1", "is no address"),
+        ("AUTH_LOGIN_LIMIT", "often", "10 per 15 minutes"),
+        ("AUTH_RESET_LIMIT", "5 per hour; 0 per day", "10 per 15 minutes"),
+        ("AUTH_RESET_URL", "example.com/new", "https://example.com/new-password"),
+        ("AUTH_TOKEN_TTL", "0", "greater than 0"),
+        ("AUTH_TOKEN_TTL", "999999999999999", "less than or equal to"),
     ],
 )
 def test_a_bad_value_ends_the_process_with_one_line(
@@ -81,3 +94,23 @@ def test_production_refuses_the_default_secret(monkeypatch: pytest.MonkeyPatch) 
     assert (
         settings_with(monkeypatch, ENVIRONMENT="production", SECRET_KEY="long and random").environment == "production"
     )
+
+
+def test_a_slice_has_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that stands in a slice is read like all others: once, and a bad value ends the process at start."""
+
+    class ShopSettings(SettingsGroup):
+        model_config = SettingsConfigDict(env_prefix="SHOP_")
+
+        tables: int = Field(default=4, gt=0)
+
+    settings = settings_with(monkeypatch, SHOP_TABLES="7")
+    assert settings.of(ShopSettings).tables == 7
+    assert settings.of(ShopSettings) is settings.of(ShopSettings)
+    with pytest.raises(ConfigurationError, match=r"^SHOP_TABLES: '0' input should be greater than 0$"):
+        settings_with(monkeypatch, SHOP_TABLES="0")
+
+
+def test_links_need_no_second_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that ends in a slash is the same without it."""
+    assert settings_with(monkeypatch, PUBLIC_URL="https://example.com/app/").public_url == "https://example.com/app"

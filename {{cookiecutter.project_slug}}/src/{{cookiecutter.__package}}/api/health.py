@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 #: Gives numbers worth showing, or raises when the thing is down.
 CheckFunction = Callable[[], Awaitable[dict[str, Any]]]
@@ -27,11 +27,17 @@ class Check(BaseModel):
 class Live(BaseModel):
     """The process answers."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "alive"}})
+
     status: Literal["alive"] = "alive"
 
 
 class Readiness(BaseModel):
     """Whether requests can be served: `ready`, `degraded` (served, but something waits), or `unavailable`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"status": "ready", "checks": {"database": {"status": "up", "detail": {}}}}}
+    )
 
     status: Literal["ready", "degraded", "unavailable"]
     checks: dict[str, Check]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_jsonable_python
 
 from ..infrastructure.jobs import JobManager, JobStatus, QueueBackend, QueueFull, Queues, keys
@@ -21,6 +22,12 @@ Queue = Annotated[QueueBackend, Depends(get_queue)]
 
 #: Seconds after which a caller may try again when the queue does not answer.
 RETRY_AFTER = 5
+
+#: A job's id in the examples of the OpenAPI document.
+EXAMPLE_ID = "18ea46051a6f788517943ebb4c546e12"
+
+#: Any text but NUL, which PostgreSQL cannot even look for.
+JobId = Annotated[str, Path(max_length=1000, pattern=r"^[^\x00]+$", examples=[EXAMPLE_ID])]
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -37,6 +44,23 @@ class ProgressRead(BaseModel):
 class JobRead(BaseModel):
     """A job as its caller sees it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "job_id": EXAMPLE_ID,
+                "task": "send_welcome_email",
+                "status": "success",
+                "result": None,
+                "error": None,
+                "enqueue_time": "2026-11-21T09:30:00Z",
+                "start_time": "2026-11-21T09:30:00.012Z",
+                "finish_time": "2026-11-21T09:30:00.345Z",
+                "tries": 1,
+                "progress": None,
+            }
+        }
+    )
+
     job_id: str
     task: str
     status: JobStatus
@@ -50,8 +74,26 @@ class JobRead(BaseModel):
     progress: ProgressRead | None
 
 
+class JobAccepted(BaseModel):
+    """Work that is done later, and where to look what became of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"job_id": EXAMPLE_ID, "url": f"/api/v1/jobs/{EXAMPLE_ID}"}}
+    )
+
+    job_id: str
+    url: str
+
+
+def accepted(response: Response, job_id: str) -> JobAccepted:
+    """Make the body and the `Location` of an answer of 202."""
+    url = f"{router.prefix}/{quote(job_id, safe='')}"
+    response.headers["Location"] = url
+    return JobAccepted(job_id=job_id, url=url)
+
+
 @router.get("/{job_id}", responses=problem_responses(404, 503))
-async def read_job(job_id: str) -> JobRead:
+async def read_job(job_id: JobId) -> JobRead:
     """Look a job up: where it is, and what came of it."""
     info = await find_job(job_id)
     if info is None:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from .correlation import correlation_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastapi import FastAPI, Request, Response
+    from fastapi import FastAPI, Request
 
 MEDIA_TYPE = "application/problem+json"
+
+#: status -> what the detail of such a problem says, for example.
+DETAILS = {
+    400: "There was an error parsing the body",
+    401: "this needs an access token; sign in for one",
+    403: "this is for administrators only",
+    404: "no user has the id 7",
+    409: "somebody has signed up as ada@example.com before",
+    422: "path.user_id: Input should be greater than or equal to 1",
+    429: "too many attempts; try again in 60 seconds",
+    500: "the server failed to answer; the reason is in its log",
+    503: "the service cannot do this now; try again later",
+}
+#: status -> the headers of such an answer, and what they say.
+HEADERS = {
+    401: {"WWW-Authenticate": "How to sign in"},
+    429: {"Retry-After": "Seconds until it may be tried again"},
+}
 
 logger = structlog.get_logger(__name__)
 
@@ -44,9 +64,11 @@ class Problem(HTTPException):
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the error answers of a route for its OpenAPI entry."""
-    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    """Describe the error answers of a route for its OpenAPI entry.
+
+    A route need not name 400 (a body that cannot be read), 422 and 500: every operation that can give them has them.
+    """
+    return {status: _description(status) for status in statuses}
 
 
 def problem_response(
@@ -61,17 +83,57 @@ def problem_response(
         "instance": request.url.path,
         **extra,
     }
-    return JSONResponse(jsonable_encoder(document), status, headers, media_type=MEDIA_TYPE)
+    # ASCII, so that a caller's broken Unicode in it breaks nothing.
+    content = json.dumps(jsonable_encoder(document), separators=(",", ":"))
+    return Response(content, status, headers, media_type=MEDIA_TYPE)
+
+
+def _description(status: int) -> dict[str, Any]:
+    title = HTTPStatus(status).phrase
+    example = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": DETAILS.get(status, title),
+        "instance": "/api/v1/users/7",
+    }
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        example["errors"] = [{"field": "path.user_id", "message": "Input should be greater than or equal to 1"}]
+    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {
+        "description": title,
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+        "headers": {
+            name: {"description": text, "required": True, "schema": {"type": "string"}}
+            for name, text in HEADERS.get(status, {}).items()
+        },
+    }
+
+
+def _allowed(request: Request) -> str:
+    """List the methods that the path has; Starlette knows only those of the first route with this path."""
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    scopes = {method: {**request.scope, "method": method} for method in methods}
+    routes = request.app.routes
+    return ", ".join(
+        method for method, scope in scopes.items() if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
-    return problem_response(request, error.status_code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed(request)):
+        headers["Allow"] = allowed
+    return problem_response(request, error.status_code, str(error.detail), headers=headers)
 
 
 async def _validation_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    fields = [{"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
+    fields = [
+        {"field": ".".join(map(str, e["loc"])), "message": e["msg"].removeprefix("Value error, ")}
+        for e in error.errors()
+    ]
     detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
     return problem_response(request, 422, detail, errors=fields)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
+from . import session_scripts
 from .jobs.connections import close_client, make_client
 from .per_loop import PerLoop
 from .settings import get_settings
@@ -121,16 +122,16 @@ class SessionManager:
         """
         encoded = _encode(data or {})
         session_id = secrets.token_urlsafe(32)
-        await self._run(_CREATE, session_id, [str(user_id), encoded, self._ttl_ms()])
+        await self._run(session_scripts.CREATE, session_id, [str(user_id), encoded, self._ttl_ms()])
         return session_id
 
     async def get(self, session_id: str) -> StoredSession | None:
         """Read a session and leave its expiry as it is."""
-        return _decode(await self._run(_GET, session_id, []))
+        return _decode(await self._run(session_scripts.GET, session_id, []))
 
     async def touch(self, session_id: str) -> StoredSession | None:
         """Read a session and let it last another `ttl` from now: what a signed-in request calls."""
-        return _decode(await self._run(_TOUCH, session_id, [self._ttl_ms()]))
+        return _decode(await self._run(session_scripts.TOUCH, session_id, [self._ttl_ms()]))
 
     async def update(self, session_id: str, data: Mapping[str, Any]) -> bool:
         """Replace a session's data, not its expiry; False if it is not there.
@@ -138,21 +139,27 @@ class SessionManager:
         Raises:
             SessionDataError: as for `create`.
         """
-        return bool(await self._run(_UPDATE, session_id, [_encode(data)]))
+        return bool(await self._run(session_scripts.UPDATE, session_id, [_encode(data)]))
 
     async def delete(self, session_id: str) -> bool:
         """End a session; False if it was not there."""
-        return bool(await self._run(_DELETE, session_id, []))
+        return bool(await self._run(session_scripts.DELETE, session_id, []))
 
     async def delete_all_for(self, user_id: int | str) -> int:
         """End all of a user's sessions, as after a change of password, and give how many there were."""
-        script = self._script(_DELETE_ALL)
+        script = self._script(session_scripts.DELETE_ALL)
         return int(await script(keys=[user_key(user_id), expiry_key()], args=[_DATA_PREFIX, str(user_id)]))
+
+    async def list_for(self, user_id: int | str) -> list[StoredSession]:
+        """Read a user's sessions that have not expired, the next to expire first; leave their expiry as it is."""
+        script = self._script(session_scripts.LIST_FOR)
+        found = await script(keys=[user_key(user_id)], args=[_DATA_PREFIX])
+        return [session for session in map(_decode, found) if session]
 
     async def count(self, user_id: int | str | None = None) -> int:
         """Count the sessions that have not expired: one user's, or everybody's."""
         key = expiry_key() if user_id is None else user_key(user_id)
-        return int(await self._script(_COUNT)(keys=[key]))
+        return int(await self._script(session_scripts.COUNT)(keys=[key]))
 
     async def delete_expired(self) -> int:
         """Remove what is left of expired sessions and give how many there were.
@@ -160,7 +167,7 @@ class SessionManager:
         Redis has dropped most of their hashes by then; this removes their index entries, and the hash of any session
         that has outlived its time because something took its expiry away. Safe to run at the same time elsewhere.
         """
-        script = self._script(_DELETE_EXPIRED)
+        script = self._script(session_scripts.DELETE_EXPIRED)
         deleted = 0
         while True:
             batch = int(await script(keys=[expiry_key()], args=[_DATA_PREFIX, _USER_PREFIX, CLEANUP_BATCH]))
@@ -172,7 +179,7 @@ class SessionManager:
         return max(1, round(self.ttl * 1000))
 
     def _script(self, source: str) -> AsyncScript:
-        return self._cache.register_script(_NOW + source)
+        return self._cache.register_script(session_scripts.NOW + source)
 
     async def _run(self, source: str, session_id: str, args: Sequence[str | int]) -> Any:
         """Run a script on one session: its hash and its user's key are derived in the same way in all of them."""
@@ -207,88 +214,3 @@ def _decode(values: Sequence[str] | None) -> StoredSession | None:
 
 def _moment(milliseconds: str) -> datetime:
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-
-
-# The scripts make the name of a user's key from what the session's hash says, which Redis Cluster would not allow;
-# arq does not run on one either.
-
-_NOW = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
-local function set_expiry(data, index, users, hash, user, expires)
-    redis.call('HSET', data, 'expires', expires)
-    redis.call('PEXPIREAT', data, expires)
-    redis.call('ZADD', index, expires, hash .. ':' .. user)
-    local mine = users .. user
-    redis.call('ZADD', mine, expires, hash)
-    redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
-    redis.call('PEXPIREAT', mine, redis.call('ZRANGE', mine, -1, -1, 'WITHSCORES')[2])
-end
-
-local function user_of(data)
-    local values = redis.call('HMGET', data, 'user', 'expires')
-    return values[1] and tonumber(values[2]) > now and values[1]
-end
-
-local function read(data)
-    return redis.call('HMGET', data, 'user', 'data', 'created', 'expires')
-end
-"""
-
-# KEYS of these five: the session's hash, the index of all. ARGV begins: session hash, prefix of users' keys.
-_CREATE = """
-redis.call('HSET', KEYS[1], 'user', ARGV[3], 'data', ARGV[4], 'created', now)
-set_expiry(KEYS[1], KEYS[2], ARGV[2], ARGV[1], ARGV[3], now + ARGV[5])
-"""
-
-_GET = """
-return user_of(KEYS[1]) and read(KEYS[1])
-"""
-
-_TOUCH = """
-local user = user_of(KEYS[1])
-if not user then return false end
-set_expiry(KEYS[1], KEYS[2], ARGV[2], ARGV[1], user, now + ARGV[3])
-return read(KEYS[1])
-"""
-
-_UPDATE = """
-if not user_of(KEYS[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'data', ARGV[3])
-return 1
-"""
-
-_DELETE = """
-local user = redis.call('HGET', KEYS[1], 'user')
-if not user then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1] .. ':' .. user)
-redis.call('ZREM', ARGV[2] .. user, ARGV[1])
-return 1
-"""
-
-_DELETE_ALL = """
-local deleted = 0
-for _, hash in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    deleted = deleted + redis.call('DEL', ARGV[1] .. hash)
-    redis.call('ZREM', KEYS[2], hash .. ':' .. ARGV[2])
-end
-redis.call('DEL', KEYS[1])
-return deleted
-"""
-
-_COUNT = """
-return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf')
-"""
-
-_DELETE_EXPIRED = """
-local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[3])
-for _, member in ipairs(expired) do
-    local hash, user = string.sub(member, 1, 64), string.sub(member, 66)
-    redis.call('DEL', ARGV[1] .. hash)
-    redis.call('ZREM', ARGV[2] .. user, hash)
-    redis.call('ZREM', KEYS[1], member)
-end
-return #expired
-"""

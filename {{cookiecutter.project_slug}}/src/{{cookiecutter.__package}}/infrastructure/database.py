@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from socket import gaierror
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import MetaData, event, text
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, event, text
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from .logging import configure_logging
 from .per_loop import PerLoop
 from .settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
+
+T = TypeVar("T")
 
 #: Names for constraints, so that migrations can refer to them on every database.
 NAMING_CONVENTION = {
@@ -24,6 +33,9 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 
+#: `info=` of a column that is never shown and never exported, such as a hash of a password.
+SECRET = {"secret": True}
+
 
 class Base(DeclarativeBase):
     """Base of every model."""
@@ -31,11 +43,48 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
+def import_models() -> None:
+    """Import every `models.py` of the package: a command, and a worker, have imported some of them only.
+
+    After it `Base.metadata` has the tables of all slices.
+    """
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("models.py")):
+        import_module(".".join((package.name, *path.relative_to(package).with_suffix("").parts)))
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on every database; SQLite alone would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse a time without a zone: nobody could say which moment it is."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; give an aware datetime")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give the moment in UTC."""
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+def now() -> datetime:
+    """Give the time of a new row."""
+    return datetime.now(UTC)
+
+
 @PerLoop
 def get_engine() -> AsyncEngine:
     """Give the engine; it connects when a session first needs it."""
-    settings = get_settings().database
-    engine = create_async_engine(settings.url, echo=settings.echo, pool_pre_ping=True)
+    settings = get_settings()
+    engine = create_async_engine(
+        settings.database.url,
+        echo=settings.database.echo,
+        hide_parameters=settings.environment == "production",  # errors end up in the log, values may be secrets
+        pool_pre_ping=True,
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
@@ -59,6 +108,28 @@ async def get_session() -> AsyncIterator[AsyncSession]:
     """Open a session for a request; what is not committed when the request ends is rolled back."""
     async with async_sessionmaker(get_engine(), expire_on_commit=False)() as session:
         yield session
+
+
+def run_command(work: Coroutine[Any, Any, T]) -> T:
+    """Run what a command does, in an event loop of its own, and close the database after it.
+
+    A database that is not there, or not migrated, ends the process with one line and exit status 1.
+    """
+
+    async def run() -> T:
+        try:
+            return await work
+        finally:
+            await close_database()
+
+    try:
+        configure_logging(get_settings())
+        return asyncio.run(run())
+    except (OperationalError, ProgrammingError, InterfaceError, ConnectionError, gaierror) as error:
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        raise SystemExit(f"the database cannot be used ({reason}); is it there, and migrated?") from None
+    finally:
+        work.close()  # it has not begun if a setting is wrong
 
 
 async def check_database() -> dict[str, Any]:

@@ -54,6 +54,8 @@ def configure_logging(settings: Settings, processors: Iterable[Any] = ()) -> Non
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+    # It shows every statement with its values, which may be secrets; DATABASE_ECHO is for who wants to see them.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
     structlog.configure(
         processors=[*before, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 # {% if cookiecutter.cache_backend != "none" %}
 from datetime import timedelta
 # {% endif %}
 from functools import lru_cache
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # {% if cookiecutter.cache_backend != "none" %}
@@ -31,7 +32,7 @@ ASYNC_DRIVERS = {
 }
 
 
-GroupT = TypeVar("GroupT", bound="_Group")
+GroupT = TypeVar("GroupT", bound="SettingsGroup")
 
 
 class ConfigurationError(SystemExit):
@@ -42,13 +43,16 @@ class ConfigurationError(SystemExit):
     """
 
 
-class _Group(BaseSettings):
-    """Settings that share a prefix: `url` of the group `DATABASE_` is the variable `DATABASE_URL`."""
+class SettingsGroup(BaseSettings):
+    """Settings that share a prefix: `url` of the group `DATABASE_` is the variable `DATABASE_URL`.
+
+    A slice's own group stands in the slice; `get_settings().of(ItsGroup)` gives it.
+    """
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
 
-class DatabaseSettings(_Group):
+class DatabaseSettings(SettingsGroup):
     """Where the rows are: SQLite in the project's folder unless told otherwise."""
 
     model_config = SettingsConfigDict(env_prefix="DATABASE_")
@@ -73,7 +77,7 @@ class DatabaseSettings(_Group):
 
 
 # {% if cookiecutter.cache_backend != "none" %}
-class CacheSettings(_Group):
+class CacheSettings(SettingsGroup):
     """The Redis that holds jobs and sessions."""
 
     model_config = SettingsConfigDict(env_prefix="REDIS_")
@@ -97,7 +101,7 @@ class CacheSettings(_Group):
         return parse_redis_url(self.url, sentinels=self.sentinels, sentinel_master=self.sentinel_master)
 
 
-class JobSettings(_Group):
+class JobSettings(SettingsGroup):
     """Background jobs."""
 
     model_config = SettingsConfigDict(env_prefix="JOBS_")
@@ -127,7 +131,7 @@ class JobSettings(_Group):
         )
 
 
-class WorkerProcessSettings(_Group):
+class WorkerProcessSettings(SettingsGroup):
     """One process of a worker; what is the same for all of them is in `WorkerSettings` of the front door."""
 
     model_config = SettingsConfigDict(env_prefix="WORKER_")
@@ -149,7 +153,7 @@ class WorkerProcessSettings(_Group):
         return ServedQueues(self.queues, first=queue()).keys[0]
 
 
-class SessionSettings(_Group):
+class SessionSettings(SettingsGroup):
     """Sign-in sessions, see `cache.py`."""
 
     model_config = SettingsConfigDict(env_prefix="SESSION_")
@@ -159,8 +163,8 @@ class SessionSettings(_Group):
 
 
 # {% endif %}
-class MailSettings(_Group):
-    """Outgoing mail; without a host it is printed to the log instead of sent."""
+class MailSettings(SettingsGroup):
+    """Outgoing mail; without a host it is printed to the log, and refused in production."""
 
     model_config = SettingsConfigDict(env_prefix="SMTP_")
 
@@ -175,14 +179,52 @@ class MailSettings(_Group):
     timeout: float = Field(default=10, gt=0)
 
 
-class Settings(_Group):
-    """Everything that can be set; `get_settings()` gives the one instance."""
+class AuthSettings(SettingsGroup):
+    """Signing in, see `accounts/`."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTH_")
+
+    #: Seconds for which an access token is good.
+    token_ttl: int = Field(default=3600, gt=0, le=10**9)
+    #: Seconds for which the link of a password reset is good.
+    reset_ttl: int = Field(default=3600, gt=0, le=10**9)
+    #: The page that asks for the new password, which gets `?token=`; empty: `/reset-password` of PUBLIC_URL.
+    reset_url: str = ""
+    #: Attempts to sign in, for each address; ten times as many for each client.
+    login_limit: str = "10 per 15 minutes"
+    #: Password resets that are asked for, likewise.
+    reset_limit: str = "5 per hour"
+
+    @field_validator("login_limit", "reset_limit")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        # Imported here: a health check reads other settings only, and has to start fast.
+        from limits import parse_many  # noqa: PLC0415
+
+        with suppress(ValueError):
+            if all(limit.amount for limit in parse_many(value)):
+                return value
+        raise ValueError("is no limit; write it like 10 per 15 minutes")
+
+    @field_validator("reset_url")
+    @classmethod
+    def _leads_somewhere(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/?#]\S*", value):
+            raise ValueError("is no address of a page; write it like https://example.com/new-password")
+        return value
+
+
+class Settings(SettingsGroup):
+    """Everything that can be set, but for the slices' own groups; `get_settings()` gives the one instance."""
 
     environment: Literal["development", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     secret_key: SecretStr = SecretStr(DEFAULT_SECRET_KEY)
+    #: Where people reach the service; what links in mails begin with.
+    public_url: str = "http://127.0.0.1:8000"
 
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
     # {% if cookiecutter.cache_backend != "none" %}
     redis: CacheSettings = Field(default_factory=CacheSettings)
@@ -190,6 +232,22 @@ class Settings(_Group):
     worker: WorkerProcessSettings = Field(default_factory=WorkerProcessSettings)
     session: SessionSettings = Field(default_factory=SessionSettings)
     # {% endif %}
+
+    _groups: dict[type[SettingsGroup], SettingsGroup] = PrivateAttr(default_factory=dict)
+
+    def of(self, group: type[GroupT]) -> GroupT:
+        """Give a slice's own settings, read once; errors are those of `read_settings`."""
+        settings = self._groups.get(group)
+        if not isinstance(settings, group):
+            self._groups[group] = settings = read_settings(group)
+        return settings
+
+    @field_validator("public_url")
+    @classmethod
+    def _begins_links(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("is no address that links could begin with; write it like https://example.com")
+        return value.rstrip("/")
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -205,8 +263,7 @@ class Settings(_Group):
 
 def _explain(error: ValidationError) -> str:
     """One line for each wrong variable: its name, its value unless that is a secret, and what to do."""
-    groups: list[type[_Group]] = [Settings, *_Group.__subclasses__()]
-    group = next(group for group in groups if group.__name__ == error.title)
+    group = next(group for group in SettingsGroup.__subclasses__() if group.__name__ == error.title)
     prefix = group.model_config.get("env_prefix", "")
     lines = []
     for problem in error.errors():
@@ -234,5 +291,10 @@ def read_settings(group: type[GroupT]) -> GroupT:
 
 @lru_cache
 def get_settings() -> Settings:
-    """Give the settings, read once; errors are those of `read_settings`."""
-    return read_settings(Settings)
+    """Give the settings, read once, those of the slices too; errors are those of `read_settings`."""
+    settings = read_settings(Settings)
+    nested = {Settings, *(field.annotation for field in Settings.model_fields.values())}
+    for group in SettingsGroup.__subclasses__():
+        if group not in nested:
+            settings.of(group)  # a bad value is to show at start, not when it is first needed
+    return settings

@@ -17,36 +17,27 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..accounts.tasks import send_welcome_email
-# {% if cookiecutter.cache_backend == "falkordb" %}
-from ..social.tasks import rebuild_graph, sync_follow
+from ..accounts import tasks as accounts
+# {% if cookiecutter.include_examples == "yes" %}
+from ..billing import tasks as billing
+from ..reports import tasks as reports
 # {% endif %}
-from . import mail
+# {% if cookiecutter.cache_backend == "falkordb" %}
+from ..social import tasks as social
+# {% endif %}
 from .cache import SessionManager, close_cache, get_cache
 from .database import Base, close_database, get_engine
 # {% if cookiecutter.cache_backend == "falkordb" %}
 from .graph import close_graph
 # {% endif %}
-from .jobs import (
-    ArqQueueBackend,
-    JobManager,
-    RedisSettings,
-    Schedule,
-    TaskPool,
-    TaskRegistry,
-    close_client,
-    cron,
-    enqueue,
-    enqueue_delayed,
-    enqueue_in,
-    logs,
-)
+from .jobs import ArqQueueBackend, JobManager, RedisSettings, TaskPool, TaskRegistry, close_client, cron, logs
 from .jobs.backends import set_worker_settings
-from .jobs.enqueueing import set_enqueuer
+from .jobs.enqueueing import enqueue, enqueue_delayed, enqueue_in, set_enqueuer
 from .jobs.fallback import Dispatcher
 from .jobs.outbox import outbox_table
 from .jobs.registry import with_scheduled
 from .logging import configure_logging
+from .mail_tasks import send_email, send_notification_email
 from .per_loop import PerLoop
 from .settings import get_settings
 
@@ -55,7 +46,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from .jobs import JobPriority, QueueBackend, Worker
+    from .jobs import JobPriority, QueueBackend, Schedule, Worker
     from .jobs.outbox import Outbox
     from .jobs.policy import Unique
     from .jobs.records import JobRecord
@@ -74,11 +65,6 @@ async def example_task(ctx: dict[str, Any], message: str, seconds: float = 0) ->
 async def cleanup_expired_sessions(ctx: dict[str, Any]) -> int:  # noqa: ARG001 - every task gets the context
     """Delete the sign-in sessions whose time is over; give their number."""
     return await SessionManager(get_cache()).delete_expired()
-
-
-async def send_email(ctx: dict[str, Any], to: str, subject: str, body: str) -> None:  # noqa: ARG001
-    """Send one plain-text message."""
-    await mail.send(to=to, subject=subject, body=body)
 
 
 # The worker
@@ -116,18 +102,22 @@ class WorkerSettings:
         example_task,
         cleanup_expired_sessions,
         send_email,
-        send_welcome_email,
+        send_notification_email,
+        *accounts.TASKS,
+        # {% if cookiecutter.include_examples == "yes" %}
+        *billing.TASKS,
+        *reports.TASKS,
+        # {% endif %}
         # {% if cookiecutter.cache_backend == "falkordb" %}
-        sync_follow,
-        rebuild_graph,
+        *social.TASKS,
         # {% endif %}
     ]
     cron_jobs = [cron(cleanup_expired_sessions, hour=3, minute=0)]
-    schedules = [  # in UTC, unless one says `timezone=`
-        # `example_task` stands in until there are tasks for memberships and reports.
-        Schedule(example_task, "expiring-memberships", cron="0 8 * * *", kwargs={"message": "No memberships yet."}),
-        Schedule(example_task, "daily-report", cron="0 9 * * *", kwargs={"message": "Nothing to report yet."}),
-        Schedule(cleanup_expired_sessions, "weekly-cleanup", cron="0 0 * * SUN"),
+    schedules: list[Schedule] = [  # in UTC, unless one says `timezone=`
+        # {% if cookiecutter.include_examples == "yes" %}
+        *billing.SCHEDULES,
+        *reports.SCHEDULES,
+        # {% endif %}
     ]
     services = [relay_outbox]
     on_startup = startup
@@ -296,4 +286,5 @@ __all__ = [
     "get_task_registry",
     "relay_outbox",
     "send_email",
+    "send_notification_email",
 ]

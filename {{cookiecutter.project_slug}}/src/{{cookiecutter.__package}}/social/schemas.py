@@ -17,6 +17,10 @@ class PersonRead(BaseModel):
 class PeopleRead(BaseModel):
     """A page of users, by ascending id."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"items": [{"id": 2, "name": "Bob"}], "total": 1, "limit": 50, "offset": 0}}
+    )
+
     items: list[PersonRead]
     #: How many there are on all pages.
     total: int
@@ -26,6 +30,17 @@ class PeopleRead(BaseModel):
 
 class FollowAccepted(BaseModel):
     """What holds from now on, and the job that brings it into the graph."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "follower_id": 1,
+                "followed_id": 2,
+                "following": True,
+                "job_id": "18ea46051a6f788517943ebb4c546e12",
+            }
+        }
+    )
 
     follower_id: int
     followed_id: int

@@ -17,3 +17,7 @@ async def rebuild_graph(ctx: dict[str, Any]) -> int:
     """Bring the whole graph into step with the database, as after the loss of the graph; give the number of follows."""
     ctx["job_timeout"] = 3600  # seconds; about two minutes for a million follows
     return await service.rebuild_graph(get_graph())
+
+
+#: What workers are to run.
+TASKS = [sync_follow, rebuild_graph]

@@ -190,6 +190,8 @@ class MemoryJobs(Expectations):
             if runs > at_most:
                 tasks = sorted({record.task for record in records.values()})
                 raise AssertionError(f"more than {at_most} runs of jobs, of these tasks: {', '.join(tasks)}")
+            if started:
+                continue  # what they have enqueued in transactions may still be in the outbox
             due = self._next_due() if scheduled else None
             if due is None:
                 return list(records.values())

@@ -1,0 +1,1 @@
+"""Billing: payments, the memberships that they pay for, and orders."""

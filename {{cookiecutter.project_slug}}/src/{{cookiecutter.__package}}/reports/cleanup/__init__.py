@@ -1,0 +1,1 @@
+"""The clean-up of what has been kept for long enough."""

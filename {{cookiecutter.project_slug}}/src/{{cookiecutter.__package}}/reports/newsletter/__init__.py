@@ -1,0 +1,1 @@
+"""Newsletters: who gets them, and sending one to all of them."""

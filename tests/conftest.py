@@ -59,6 +59,9 @@ UNSUPPORTED: dict[str, tuple[dict[str, str], str]] = {
     "bad-email": ({"author_email": "ada(at)example.org"}, "author_email: 'ada(at)example.org' is no e-mail address"),
 }
 
+#: Modules whose tests take minutes each, so that those of one backend go to one process, and those of others elsewhere.
+SIDE_BY_SIDE = ("test_variants", "test_slices")
+
 Render = Callable[..., Path]
 Cookiecutter = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -95,6 +98,19 @@ def project_files(project: Path) -> list[Path]:
     return sorted(
         path for path in project.rglob("*") if path.is_file() and made_later.isdisjoint(path.relative_to(project).parts)
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process run whole modules: their tests share what was rendered, installed, started. Long ones first."""
+
+    def group(item: pytest.Item) -> str:
+        module = item.path.stem
+        given = getattr(item, "callspec", None)
+        return f"{module}-{given.params.get('backend', '') if given else ''}" if module in SIDE_BY_SIDE else module
+
+    items.sort(key=lambda item: item.path.stem not in SIDE_BY_SIDE)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")

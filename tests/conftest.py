@@ -59,7 +59,7 @@ UNSUPPORTED: dict[str, tuple[dict[str, str], str]] = {
     "bad-email": ({"author_email": "ada(at)example.org"}, "author_email: 'ada(at)example.org' is no e-mail address"),
 }
 
-#: Modules whose tests take minutes each, so that those of one backend go to one process, and those of others elsewhere.
+#: Modules whose tests take minutes each, the longest first: those of one backend go to one process, others elsewhere.
 SIDE_BY_SIDE = ("test_variants", "test_slices")
 
 Render = Callable[..., Path]
@@ -108,7 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = getattr(item, "callspec", None)
         return f"{module}-{given.params.get('backend', '') if given else ''}" if module in SIDE_BY_SIDE else module
 
-    items.sort(key=lambda item: item.path.stem not in SIDE_BY_SIDE)
+    order = dict(zip(SIDE_BY_SIDE, range(-len(SIDE_BY_SIDE), 0), strict=True))
+    items.sort(key=lambda item: order.get(item.path.stem, 0))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
 

@@ -1,4 +1,4 @@
-"""SMTP servers for tests: one that keeps what it is sent, and one that follows a script, however odd."""
+"""SMTP servers for tests: one that keeps what it is sent, and one that has a script, however odd."""
 
 from __future__ import annotations
 

@@ -149,11 +149,6 @@ def test_an_id_is_a_message_id_for_any_text() -> None:
 # Templates
 
 
-def jinja(text: str) -> str:
-    """Give a template that is written with square brackets: the project's own template must not find it."""
-    return text.replace("[[", "{" * 2).replace("]]", "}" * 2).replace("[%", "{" + "%").replace("%]", "%" + "}")
-
-
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
     """Give a function that writes a template of the slice `shop`."""
@@ -167,7 +162,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def write(path: str, text: str) -> None:
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(jinja(text))
+        file.write_text(text)
 
     forget()
     write("infrastructure/templates/layout.html", layout)
@@ -181,11 +176,11 @@ async def test_a_message_is_made_of_templates(
     """Values are escaped in HTML, attributes included, and nowhere else; the layout is round it."""
     monkeypatch.setenv("PUBLIC_URL", "https://shop.example.com/")
     get_settings.cache_clear()
-    write("shop/templates/order.txt", "Subject: Order [[ number ]]\n\nDear [[ name ]],\n\n[[ public_url ]]\n")
+    write("shop/templates/order.txt", "Subject: Order ${number}\n\nDear ${name},\n\n${public_url}\n")
     write(
         "shop/templates/order.html",
-        '[% extends "infrastructure/templates/layout.html" %][% block content %]<p title="[[ name ]]">[[ name ]]</p>'
-        "[% endblock %]",
+        '% extends "infrastructure/templates/layout.html"\n% block content\n'
+        '<p title="${name}">${name}</p>\n% endblock\n',
     )
     content = mail.compose("shop/order", number=7, name='<script>"Ada" & co</script>')
     assert content.subject == "Order 7"
@@ -214,7 +209,7 @@ async def test_a_value_stays_in_the_subject(
     value: str, write: Callable[[str, str], None], mailbox: list[EmailMessage]
 ) -> None:
     """It adds neither headers nor text, and keeps nobody from getting the message."""
-    write("shop/templates/note.txt", "Subject: Hello [[ name ]]\n\nText\n")
+    write("shop/templates/note.txt", "Subject: Hello ${name}\n\nText\n")
     await mail.send_content("ada@example.com", mail.compose("shop/note", name=value))
     assert mailbox[0]["Bcc"] is None
     assert mailbox[0]["Subject"].startswith("Hello ")
@@ -223,8 +218,8 @@ async def test_a_value_stays_in_the_subject(
 
 def test_a_value_is_no_template(write: Callable[[str, str], None]) -> None:
     """Nothing in it is run."""
-    write("shop/templates/note.txt", "Subject: [[ name ]]\n\n[[ name ]]\n")
-    value = jinja("[[ 7 * 7 ]]")
+    write("shop/templates/note.txt", "Subject: ${name}\n\n${name}\n")
+    value = "${7 * 7}"
     assert mail.compose("shop/note", name=value) == mail.Content(value, f"{value}\n")
 
 
@@ -232,7 +227,7 @@ def test_a_value_is_no_template(write: Callable[[str, str], None]) -> None:
 def test_a_missing_value_is_an_error(file: str, write: Callable[[str, str], None]) -> None:
     """Rather than a gap in the message."""
     write("shop/templates/note.txt", "Subject: Note\n\nHello\n")
-    write(f"shop/templates/{file}", "Subject: Note\n\nHello [[ nobody ]]\n")
+    write(f"shop/templates/{file}", "Subject: Note\n\nHello ${nobody}\n")
     with pytest.raises(UndefinedError, match="'nobody' is undefined"):
         mail.compose("shop/note")
 

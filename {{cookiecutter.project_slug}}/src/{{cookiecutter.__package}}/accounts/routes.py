@@ -93,7 +93,7 @@ async def change_password(change: PasswordChange, user: CurrentUser, session: Se
 
     A wrong current password is answered with 403, and counts as an attempt to sign in.
     """
-    await session.commit()  # gives the connection to the database back: what follows may have to wait
+    await session.commit()  # gives the connection to the database back: from here on it may have to wait
     await _count(sign_ins, request, user.email)
     try:
         await service.change_password(session, user, current=change.current, new=change.new)

@@ -44,7 +44,7 @@ class Base(DeclarativeBase):
 
 
 def import_models() -> None:
-    """Import every `models.py` of the package: a command, and a worker, have imported some of them only.
+    """Import every `models.py` of the package: a process has imported some of them only.
 
     After it `Base.metadata` has the tables of all slices.
     """

@@ -59,8 +59,10 @@ def _environment() -> Environment:
         autoescape=lambda name: name is not None and name.endswith(".html"),  # noqa: S701 - texts are no HTML
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        # `${value}`, and statements on lines of their own that begin with `%`: the braces of a text stay as they are.
+        variable_start_string="${",
+        variable_end_string="}",
+        line_statement_prefix="%",
     )
 
 

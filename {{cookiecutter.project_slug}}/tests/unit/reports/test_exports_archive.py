@@ -8,7 +8,7 @@ import json
 import threading
 import tracemalloc
 from typing import IO, TYPE_CHECKING, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, text
@@ -75,6 +75,9 @@ async def test_there_is_a_file_for_each_source_and_a_manifest(tmp_path: Path) ->
     ]
     assert manifest["user_id"] == 1
     assert manifest["begun"] <= manifest["finished"]
+    with ZipFile(tmp_path / "a.zip") as archive:
+        members = archive.infolist()
+    assert all(member.date_time[0] >= 2026 and member.compress_type == ZIP_DEFLATED for member in members)
 
 
 @pytest.mark.usefixtures("notes")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Protocol
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from pydantic_core import to_json
 
@@ -86,7 +86,9 @@ class _Archive:
 
     def begin(self, name: str) -> None:
         """Begin an array in a file of its own."""
-        self._member = self._members.enter_context(self._zip.open(name, "w", force_zip64=True))
+        member = ZipInfo(name, date_time=datetime.now(UTC).timetuple()[:6])
+        member.compress_type = ZIP_DEFLATED
+        self._member = self._members.enter_context(self._zip.open(member, "w", force_zip64=True))
         self._between = b"[\n"
 
     def add(self, lines: bytes) -> None:

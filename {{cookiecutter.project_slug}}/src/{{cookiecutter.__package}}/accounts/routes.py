@@ -20,7 +20,6 @@ from ..api.problems import Problem, problem_responses
 from ..infrastructure import mail
 from ..infrastructure.database import get_session_context
 # {% endif %}
-from ..infrastructure.settings import get_settings
 # {% if cookiecutter.cache_backend != "none" %}
 from ..infrastructure.tasks import enqueue_task
 # {% endif %}
@@ -42,16 +41,17 @@ from .schemas import (
     UserRead,
 )
 from .security import access_token
+from .settings import get_auth_settings
 # {% if cookiecutter.cache_backend == "none" %}
 
 logger = structlog.get_logger(__name__)
-sign_ins = AttemptLimit("sign-in", limit=lambda: get_settings().auth.login_limit)
-resets = AttemptLimit("password-reset", limit=lambda: get_settings().auth.reset_limit)
+sign_ins = AttemptLimit("sign-in", limit=lambda: get_auth_settings().login_limit)
+resets = AttemptLimit("password-reset", limit=lambda: get_auth_settings().reset_limit)
 # {% else %}
 from .shared_limits import get_shared_counts
 
-sign_ins = AttemptLimit("sign-in", limit=lambda: get_settings().auth.login_limit, shared=get_shared_counts)
-resets = AttemptLimit("password-reset", limit=lambda: get_settings().auth.reset_limit, shared=get_shared_counts)
+sign_ins = AttemptLimit("sign-in", limit=lambda: get_auth_settings().login_limit, shared=get_shared_counts)
+resets = AttemptLimit("password-reset", limit=lambda: get_auth_settings().reset_limit, shared=get_shared_counts)
 # {% endif %}
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
 
@@ -125,7 +125,7 @@ async def create_token(
     await session.commit()
     await sign_ins.forget(email=given.username)
     response.headers["Cache-Control"] = "no-store"
-    return AccessToken(access_token=access_token(user), expires_in=get_settings().auth.token_ttl)
+    return AccessToken(access_token=access_token(user), expires_in=get_auth_settings().token_ttl)
 
 
 # {% if cookiecutter.cache_backend == "none" %}

@@ -14,8 +14,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
 from ..infrastructure.per_loop import PerLoop
-from ..infrastructure.settings import get_settings
 from ..infrastructure.signing import InvalidTokenError, sign, verify
+from .settings import get_auth_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -95,7 +95,7 @@ async def hashing() -> AsyncIterator[Hasher]:
 def access_token(user: User) -> str:
     """Make the token that a user signs in with, good for AUTH_TOKEN_TTL seconds or until the password changes."""
     claims = {"sub": str(user.id), "generation": user.token_generation}
-    return sign(ACCESS, claims, ttl=timedelta(seconds=get_settings().auth.token_ttl))
+    return sign(ACCESS, claims, ttl=timedelta(seconds=get_auth_settings().token_ttl))
 
 
 def read_access_token(token: str) -> AccessClaims | None:

@@ -13,6 +13,7 @@ from ..infrastructure import mail
 from ..infrastructure.settings import get_settings
 from . import security
 from .models import PasswordReset, Role, User
+from .settings import get_auth_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -139,16 +140,16 @@ async def start_password_reset(session: AsyncSession, email: str) -> ResetLink |
     The link goes to the address of the account, not to the one that was asked with: letters that are the same in lower
     case may be another mailbox.
     """
-    settings, token, now = get_settings(), secrets.token_urlsafe(32), datetime.now(UTC)
+    auth, token, now = get_auth_settings(), secrets.token_urlsafe(32), datetime.now(UTC)
     user = await find_by_email(session, email)
     if user:
-        expires_at = now + timedelta(seconds=settings.auth.reset_ttl)
+        expires_at = now + timedelta(seconds=auth.reset_ttl)
         session.add(PasswordReset(user_id=user.id, token_hash=security.token_hash(token), expires_at=expires_at))
         await session.flush()
     # Without waiting for those that others are about to use or delete.
     expired = select(PasswordReset.id).where(PasswordReset.expires_at <= now).with_for_update(skip_locked=True)
     await session.execute(delete(PasswordReset).where(PasswordReset.id.in_(expired)))
-    page = settings.auth.reset_url or f"{settings.public_url}/reset-password"
+    page = auth.reset_url or f"{get_settings().public_url}/reset-password"
     return ResetLink(user.email, f"{page}{'&' if '?' in page else '?'}token={token}") if user else None
 
 
@@ -204,7 +205,7 @@ def welcome_mail(name: str) -> mail.Content:
 
 def password_reset_mail(link: str) -> mail.Content:
     """Write the message with the link of a password reset."""
-    return mail.compose("accounts/password_reset", link=link, minutes=get_settings().auth.reset_ttl // 60)
+    return mail.compose("accounts/password_reset", link=link, minutes=get_auth_settings().reset_ttl // 60)
 
 
 async def _store_password(session: AsyncSession, *whose: ColumnElement[bool], new: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 # {% if cookiecutter.cache_backend != "none" %}
 from datetime import timedelta
 # {% endif %}
@@ -179,41 +178,6 @@ class MailSettings(SettingsGroup):
     timeout: float = Field(default=10, gt=0)
 
 
-class AuthSettings(SettingsGroup):
-    """Signing in, see `accounts/`."""
-
-    model_config = SettingsConfigDict(env_prefix="AUTH_")
-
-    #: Seconds for which an access token is good.
-    token_ttl: int = Field(default=3600, gt=0, le=10**9)
-    #: Seconds for which the link of a password reset is good.
-    reset_ttl: int = Field(default=3600, gt=0, le=10**9)
-    #: The page that asks for the new password, which gets `?token=`; empty: `/reset-password` of PUBLIC_URL.
-    reset_url: str = ""
-    #: Attempts to sign in, for each address; ten times as many for each client.
-    login_limit: str = "10 per 15 minutes"
-    #: Password resets that are asked for, likewise.
-    reset_limit: str = "5 per hour"
-
-    @field_validator("login_limit", "reset_limit")
-    @classmethod
-    def _readable(cls, value: str) -> str:
-        # Imported here: a health check reads other settings only, and has to start fast.
-        from limits import parse_many  # noqa: PLC0415
-
-        with suppress(ValueError):
-            if all(limit.amount for limit in parse_many(value)):
-                return value
-        raise ValueError("is no limit; write it like 10 per 15 minutes")
-
-    @field_validator("reset_url")
-    @classmethod
-    def _leads_somewhere(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^\s/?#]\S*", value):
-            raise ValueError("is no address of a page; write it like https://example.com/new-password")
-        return value
-
-
 class Settings(SettingsGroup):
     """Everything that can be set, but for the slices' own groups; `get_settings()` gives the one instance."""
 
@@ -224,7 +188,6 @@ class Settings(SettingsGroup):
     public_url: str = "http://127.0.0.1:8000"
 
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
-    auth: AuthSettings = Field(default_factory=AuthSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
     # {% if cookiecutter.cache_backend != "none" %}
     redis: CacheSettings = Field(default_factory=CacheSettings)

@@ -160,7 +160,15 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """Give the URL of an empty database in PostgreSQL."""
-    return new_database(postgres_server, f"test_{uuid4().hex}")
+def on_postgresql(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the settings name an empty PostgreSQL; a test asks for it before whatever connects, such as `tables`."""
+    monkeypatch.setenv("DATABASE_URL", new_database(postgres_server, f"test_{uuid4().hex}"))
+    get_settings.cache_clear()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_database(request: pytest.FixtureRequest) -> None:
+    """Run the test on each kind of database; as `on_postgresql`."""
+    if request.param == "postgresql":
+        request.getfixturevalue("on_postgresql")
 # {% endif %}

@@ -50,13 +50,6 @@ async def api(migrated: None) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG0
 # {% if cookiecutter.include_examples == "yes" and cookiecutter.cache_backend != "none" %}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test on each kind of database."""
-    if request.param == "postgresql":
-        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
 async def postbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Postbox]:
     """Run a mail server, which whatever is started after it sends its mail by."""
@@ -69,7 +62,7 @@ async def postbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Postbox]:
 @pytest.fixture
 async def everybody(
     redis_url: str,  # noqa: ARG001 - these three have to be there before the API
-    database: None,  # noqa: ARG001
+    each_database: None,  # noqa: ARG001
     postbox: Postbox,
     api: httpx.AsyncClient,
 ) -> AsyncIterator[Everybody]:

@@ -94,12 +94,6 @@ async def test_no_admin_gets_an_answer_that_is_not_in_the_document(api: httpx.As
 # {% if cookiecutter.cache_backend != "none" %}
 
 
-@pytest.fixture
-def on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the service use a PostgreSQL, which takes less than SQLite does."""
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-
-
 async def test_postgresql_stores_what_is_let_in(
     on_postgresql: None,  # noqa: ARG001 - comes before the API
     api: httpx.AsyncClient,

@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, EmailStr, StringConstraints
 
+from ..infrastructure.text import ONE_LINE
 from .security import MAX_LENGTH, MIN_LENGTH
 
-# No control characters: PostgreSQL stores no NUL, and the name ends up in mail.
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
-]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=ONE_LINE)]
 Password = Annotated[str, StringConstraints(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]
 #: A password that is compared only.
 GivenPassword = Annotated[str, StringConstraints(max_length=MAX_LENGTH)]

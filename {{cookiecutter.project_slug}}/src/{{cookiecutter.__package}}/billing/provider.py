@@ -14,10 +14,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, String, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..infrastructure.database import Base, UtcDateTime, get_session_context
+from ..infrastructure.database import Base, UtcDateTime, get_session_context, insert
 from ..infrastructure.settings import get_settings
 from .settings import BillingSettings
 
@@ -114,9 +113,8 @@ def _unreliable(idempotency_key: str) -> Iterator[None]:
 
 
 async def _insert(session: AsyncSession, idempotency_key: str, status: ChargeStatus, **values: Any) -> None:
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = {"idempotency_key": idempotency_key, "status": status, "created_at": datetime.now(UTC), **values}
-    await session.execute(insert(Charge).values(row).on_conflict_do_nothing())
+    await session.execute(insert(session, Charge).values(row).on_conflict_do_nothing())
 
 
 async def _read(session: AsyncSession, idempotency_key: str) -> Charge:

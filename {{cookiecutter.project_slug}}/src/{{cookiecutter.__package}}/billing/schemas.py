@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ..infrastructure.text import ONE_LINE
 from .models import OrderState
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ PAYMENT: dict[str, Any] = {
 RECORDED: dict[str, Any] = {"id": 1, **PAYMENT, "created_at": EXAMPLE_TIME}
 ITEMS: list[Any] = [{"product": "notebook", "quantity": 2}, {"product": "fountain-pen", "quantity": 1}]
 
-#: No control characters: PostgreSQL stores no NUL, and the text ends up in mail.
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=ONE_LINE)]
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 # {% endif %}
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..accounts.models import User
 from ..infrastructure import mail
 # {% if cookiecutter.cache_backend == "none" %}
-from ..infrastructure.database import get_session_context
+from ..infrastructure.database import get_session_context, insert
 # {% else %}
+from ..infrastructure.database import insert
 from ..infrastructure.outbox import enqueue_with
 # {% endif %}
 # {% if cookiecutter.cache_backend == "none" %}
@@ -123,8 +123,7 @@ async def record_payment(
 
 async def _insert(session: AsyncSession, values: dict[str, Any]) -> Payment | None:
     """Write a payment; None if its reference is taken, also by a transaction that was not committed until now."""
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(Payment).values(values).on_conflict_do_nothing(index_elements=[Payment.reference])
+    row = insert(session, Payment).values(values).on_conflict_do_nothing(index_elements=[Payment.reference])
     payment: Payment | None = await session.scalar(row.returning(Payment))
     return payment
 

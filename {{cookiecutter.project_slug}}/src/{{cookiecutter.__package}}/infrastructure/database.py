@@ -11,6 +11,7 @@ from socket import gaierror
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, event, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -102,6 +103,12 @@ async def get_session_context() -> AsyncIterator[AsyncSession]:
     """Open a session outside a request: committed at the end, rolled back when an exception leaves it."""
     async with async_sessionmaker(get_engine(), expire_on_commit=False).begin() as session:
         yield session
+
+
+def insert(session: AsyncSession, model: type[Base]) -> Any:
+    """Begin an INSERT that has `on_conflict_do_nothing`: each of the two databases has its own."""
+    dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return dialect.insert(model)
 
 
 async def get_session() -> AsyncIterator[AsyncSession]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..accounts.models import User
 from ..infrastructure.cypher import NodeType, RelationType
-from ..infrastructure.database import get_session_context
+from ..infrastructure.database import get_session_context, insert
 from .models import Follow
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ async def follow(session: AsyncSession, *, follower_id: int, followed_id: int) -
     """
     await _check(session, follower_id, followed_id)
     # Two requests at the same time may both find no row, so the database decides.
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(Follow).values(follower_id=follower_id, followed_id=followed_id)
+    row = insert(session, Follow).values(follower_id=follower_id, followed_id=followed_id)
     await session.execute(row.on_conflict_do_nothing())
 
 

@@ -12,33 +12,14 @@ from sqlalchemy import func, select, update
 
 from {{ cookiecutter.__package }}.accounts import security, service
 from {{ cookiecutter.__package }}.accounts.models import PasswordReset, User
-from {{ cookiecutter.__package }}.infrastructure.database import (
-    Base,
-    close_database,
-    get_engine,
-    get_session_context,
-)
-from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
+from {{ cookiecutter.__package }}.infrastructure.database import get_session_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from httpx import AsyncClient
 
-pytestmark = pytest.mark.usefixtures("redis_url", "tables")
+pytestmark = pytest.mark.usefixtures("redis_url", "on_postgresql", "tables")
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse"
-
-
-@pytest.fixture
-async def tables(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Give the test empty tables in PostgreSQL, which the routes use, too."""
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    get_settings.cache_clear()
-    async with get_engine().begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    yield
-    await close_database()
 
 
 async def sign_up(email: str = EMAIL) -> User:

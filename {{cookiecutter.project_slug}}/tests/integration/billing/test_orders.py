@@ -102,7 +102,7 @@ async def test_every_order_ends_well_or_is_undone(
     assert ends["confirmed"] >= 4
 
 
-@pytest.mark.parametrize("tables_anywhere", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("each_database", ["postgresql"], indirect=True)
 async def test_a_worker_dies_between_a_charge_and_its_record(
     user_id: int, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,12 +14,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from {{ cookiecutter.__package }}.infrastructure.database import (
-    Base,
-    close_database,
-    get_engine,
-    get_session_context,
-)
+from {{ cookiecutter.__package }}.infrastructure.database import get_engine, get_session_context
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
     JobError,
     JobStatus,
@@ -38,7 +33,6 @@ from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
     JOB_OUTBOX,
     WorkerSettings,
-    close_task_pool,
     enqueue_task,
     example_task,
     find_job,
@@ -49,7 +43,7 @@ from {{ cookiecutter.__package }}.infrastructure.tasks import (
 from processes import command
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from {{ cookiecutter.__package }}.infrastructure.jobs.messages import Message
 
@@ -59,21 +53,10 @@ TESTS = str(Path(__file__).parents[2])
 pytestmark = pytest.mark.usefixtures("database")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(
-    request: pytest.FixtureRequest,
-    redis_url: str,  # noqa: ARG001 - the settings point there
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[str]:
+@pytest.fixture
+def database(redis_url: str, each_database: None, tables: None) -> str:  # noqa: ARG001 - in this order
     """Give the URL of a database with empty tables, which the settings point to."""
-    if request.param == "postgresql":
-        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres_url"))
-        get_settings.cache_clear()
-    async with get_engine().begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-    yield get_settings().database.url
-    await close_task_pool()  # it may be publishing
-    await close_database()
+    return get_settings().database.url
 
 
 async def rows() -> list[Any]:

@@ -39,12 +39,7 @@ TESTS = str(Path(__file__).parents[2])
 PATIENCE = 60
 
 
-@pytest.fixture(autouse=True)
-def on_postgres(redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the settings right before anything connects."""
-    assert redis_url
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    get_settings.cache_clear()
+pytestmark = pytest.mark.usefixtures("redis_url", "on_postgresql")
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -12,10 +12,9 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from {{ cookiecutter.__package }}.accounts.models import Role, User
-from {{ cookiecutter.__package }}.infrastructure import database, mail
+from {{ cookiecutter.__package }}.infrastructure import mail
 from {{ cookiecutter.__package }}.infrastructure.database import get_session_context
 from {{ cookiecutter.__package }}.infrastructure.jobs import JobManager, JobStatus
-from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
 from {{ cookiecutter.__package }}.infrastructure.tasks import enqueue_task, get_job_manager
 from {{ cookiecutter.__package }}.reports.cleanup import service as cleanup
 from {{ cookiecutter.__package }}.reports.daily.models import DailyReport
@@ -41,17 +40,7 @@ DAY = date(2026, 2, 28)
 OLD = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-async def postgres(postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Give the test tables in PostgreSQL, and an empty Redis."""
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    get_settings.cache_clear()
-    await database.close_database()
-    async with database.get_engine().begin() as connection:
-        await connection.run_sync(database.Base.metadata.create_all)
-    yield
-    await database.close_database()
+pytestmark = pytest.mark.usefixtures("redis_url", "on_postgresql", "tables")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_tenths_add_up() -> None:
         (Decimal("10000000000.01"), "EUR", "10000000000.01: give at most 10000000000.00 EUR"),
         (Decimal("1E+999999"), "EUR", "1E\\+999999: give at most"),
         (Decimal(1), "eur", "'eur': is no currency that is taken; give one of CHF, EUR"),
-        (Decimal(1), "XXX", "'XXX': is no currency"),
+        (Decimal(1), "SEK", "'SEK': is no currency"),
         (Decimal(1), "", "'': is no currency"),
     ],
 )

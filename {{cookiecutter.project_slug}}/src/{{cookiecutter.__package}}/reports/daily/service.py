@@ -6,11 +6,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ...accounts.models import Role, User
 from ...infrastructure import mail
-from ...infrastructure.database import get_session_context
+from ...infrastructure.database import get_session_context, insert
 from ..sources import SOURCES
 from .models import DailyReport
 
@@ -136,7 +135,6 @@ async def report_in_place(day: date) -> tuple[DailyReport, dict[str, mail.MailEr
 
 async def _lock(session: AsyncSession, day: date) -> DailyReport:
     """Give the report of a day, a new one if there is none; other runs of the same day wait here."""
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    await session.execute(insert(DailyReport).values(day=day, figures={}).on_conflict_do_nothing())
+    await session.execute(insert(session, DailyReport).values(day=day, figures={}).on_conflict_do_nothing())
     query = select(DailyReport).where(DailyReport.day == day).with_for_update()
     return (await session.scalars(query, execution_options={"populate_existing": True})).one()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ...infrastructure.database import SECRET, Base, UtcDateTime
+from ...infrastructure.database import SECRET, Base, UtcDateTime, now
 
 
 class ExportStatus(StrEnum):
@@ -46,7 +46,7 @@ class DataExport(Base):
     #: Rows in all of its tables, and bytes of the file.
     rows: Mapped[int | None] = mapped_column(BigInteger)
     size: Mapped[int | None] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=lambda: datetime.now(UTC))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
 

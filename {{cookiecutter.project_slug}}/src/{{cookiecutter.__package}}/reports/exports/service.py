@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from sqlalchemy import and_, delete, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ...accounts.models import User
 from ...infrastructure import mail, signing
-from ...infrastructure.database import get_session_context, import_models
+from ...infrastructure.database import get_session_context, import_models, insert
 from ...infrastructure.settings import get_settings
 from .archive import write_archive
 from .models import DataExport, ExportStatus
@@ -90,10 +89,9 @@ async def request_export(session: AsyncSession, user_id: int) -> DataExport:
         UnknownUserError: there is no such user.
     """
     await check_user(session, user_id)
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     while True:
         # Two may ask at the same time, so the database decides.
-        await session.execute(insert(DataExport).values(user_id=user_id).on_conflict_do_nothing())
+        await session.execute(insert(session, DataExport).values(user_id=user_id).on_conflict_do_nothing())
         if export := await find_waiting(session, user_id):
             return export
 
@@ -212,8 +210,7 @@ async def delete_expired(*, batch: int = BATCH) -> int:
     long_ago = now - get_settings().of(ExportSettings).lifetime
     unfinished = and_(DataExport.expires_at.is_(None), DataExport.created_at < long_ago)
     over = or_(DataExport.expires_at <= now, unfinished)
-    found: Sequence[Any] = ()
-    while deleted == 0 or len(found) == batch:
+    while True:
         async with get_session_context() as session:
             found = (await session.execute(select(DataExport.id, DataExport.file).where(over).limit(batch))).all()
         if not found:

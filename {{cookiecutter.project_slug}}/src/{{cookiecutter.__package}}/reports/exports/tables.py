@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select, Table
 
 #: Rows that are read at once, and bytes that they may have; a page begins small, since nobody knows how long rows are.
-#: Short ones may be followed by long ones: so many of 100 kB take 45 MiB.
+#: Short ones may be followed by long ones: a page of 100 kB each took 27 MiB.
 PAGE_ROWS = 250
 PAGE_BYTES = 2**20
 #: How many times as long as the one before a page may be.

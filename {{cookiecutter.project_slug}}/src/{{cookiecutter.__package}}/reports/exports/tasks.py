@@ -13,7 +13,7 @@ from . import service
 from .models import ExportStatus
 from .sessions import read_sessions
 
-#: Seconds that one try may take; a million rows take about a minute.
+#: Seconds that one try may take; a million rows took between half a minute and more than two.
 TIMEOUT = 3600
 
 

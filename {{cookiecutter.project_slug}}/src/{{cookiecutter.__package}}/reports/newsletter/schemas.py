@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from ...infrastructure.text import ONE_LINE
+
 if TYPE_CHECKING:
     from pydantic.config import JsonDict
 
@@ -18,10 +20,7 @@ class NewsletterCreate(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
-    # No control characters: it is one line of a header.
-    subject: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
-    ]
+    subject: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=ONE_LINE)]
     # None but tabs and line breaks: PostgreSQL stores no NUL.
     body: Annotated[
         str, StringConstraints(min_length=1, max_length=100_000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+$")

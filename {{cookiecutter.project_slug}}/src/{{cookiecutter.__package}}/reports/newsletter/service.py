@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ...accounts.models import User
 from ...infrastructure import mail
-from ...infrastructure.database import get_session_context
+from ...infrastructure.database import get_session_context, insert
 from ...infrastructure.settings import get_settings
 from ...infrastructure.signing import sign, verify
 from .models import Newsletter, Subscription
@@ -30,8 +29,7 @@ LINK_TTL = timedelta(days=2 * 365)
 
 async def subscribe(session: AsyncSession, user_id: int) -> None:
     """Let a user have newsletters from now on; it may be so already."""
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    await session.execute(insert(Subscription).values(user_id=user_id).on_conflict_do_nothing())
+    await session.execute(insert(session, Subscription).values(user_id=user_id).on_conflict_do_nothing())
 
 
 async def unsubscribe(session: AsyncSession, user_id: int) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-# {% if cookiecutter.cache_backend != "none" %}
 import asyncio
-# {% endif %}
+import re
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
+from {{ cookiecutter.__package }}.infrastructure import database
 # {% if cookiecutter.cache_backend != "none" %}
 from {{ cookiecutter.__package }}.infrastructure.tasks import WorkerSettings
-
 # {% endif %}
+
 from processes import command, free_port
 
 if TYPE_CHECKING:
@@ -47,6 +49,26 @@ async def test_models_and_migrations_agree() -> None:
     for words in (["check"], ["downgrade", "base"], ["upgrade", "head"], ["check"]):
         async with command("alembic", *words) as alembic:
             assert await alembic.end() == 0, alembic.output
+
+
+@pytest.mark.usefixtures("migrated")
+async def test_tables_are_dropped_before_those_they_refer_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new migration drops what no model has any more in an order that every database accepts, and can be undone."""
+    names = [f"part_{letter}" for letter in "bcadfe"]
+    async with database.get_engine().begin() as connection:
+        for name, whole in zip(names, ["users", *names], strict=False):
+            reference = f"whole INTEGER CONSTRAINT fk_{name} REFERENCES {whole} (id)"
+            await connection.execute(text(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {reference})"))
+    await database.close_database()
+    shutil.copytree(PROJECT / "migrations", tmp_path / "migrations")
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    async with command("alembic", "revision", "--autogenerate", "--rev-id=without", "-m", "Parts") as alembic:
+        assert await alembic.end() == 0, alembic.output
+    migration = await asyncio.to_thread((tmp_path / "migrations/versions/without_parts.py").read_text)
+    upgrade, _, downgrade = migration.partition("def downgrade")
+    assert re.findall(r"drop_table\('(.*)'\)", upgrade) == names[::-1]
+    assert re.findall(r"create_table\('(.*)'", downgrade) == names
 
 
 async def test_the_health_checks(api: httpx.AsyncClient) -> None:

@@ -216,7 +216,7 @@ def measure_idle(lab: Lab, contender: Contender) -> Values:
     with lab.trial(contender, WARM_UP) as trial:
         with_idle_worker(trial)
         trial.wait_until_settled()
-        time.sleep(1)  # what follows the last job
+        time.sleep(2)  # what follows the last job
         lab.server.reset_counts()
         time.sleep(lab.sizes.watch)
         return {"idle-commands": sum(lab.server.counts()[0].values()) / lab.sizes.watch}

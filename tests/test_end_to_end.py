@@ -34,6 +34,7 @@ def running(
         service.have_redis()
         service.migrate()
         service.start_api()
+        service.act_as_admin()
         yield service
 
 

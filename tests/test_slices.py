@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
     from conftest import Render
 
-#: Leaves out the tests of the engine, which knows of no slice, and what whole projects are tried with.
-IGNORED = ("tests/unit/jobs", "tests/integration/jobs", "tests/e2e/test_openapi.py")
+#: Leaves out the tests of the engine and of the command line, which know of no slice, and what whole projects are tried with.
+IGNORED = (
+    "tests/unit/jobs",
+    "tests/integration/jobs",
+    "tests/integration/console",
+    "tests/e2e/test_job_events.py",
+    "tests/e2e/test_openapi.py",
+    "tests/e2e/test_pages.py",
+)
 APPLICATION = ["tests", *(f"--ignore={path}" for path in IGNORED)]
 #: Seconds that they may take.
 LIMIT = 600

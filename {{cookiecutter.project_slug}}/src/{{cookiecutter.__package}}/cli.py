@@ -13,9 +13,14 @@ from typing import Annotated
 
 import typer
 
-from .accounts.commands import create_admin
+from .accounts.commands import create_admin, set_role
 # {% if cookiecutter.include_examples == "yes" %}
 from .billing.commands import commands as billing
+# {% endif %}
+# {% if cookiecutter.cache_backend != "none" %}
+from .console import commands as console
+# {% endif %}
+# {% if cookiecutter.include_examples == "yes" %}
 from .reports.commands import commands as reports
 # {% endif %}
 
@@ -137,6 +142,10 @@ def redis_for_development() -> Iterator[str]:
 
 
 main.command()(create_admin)
+main.command()(set_role)
+# {% if cookiecutter.cache_backend != "none" %}
+main.add_typer(console)
+# {% endif %}
 # {% if cookiecutter.include_examples == "yes" %}
 main.add_typer(billing, name="billing")
 main.add_typer(reports, name="reports")

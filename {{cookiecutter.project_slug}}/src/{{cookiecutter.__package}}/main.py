@@ -10,11 +10,15 @@ from fastapi import FastAPI
 
 from . import TITLE
 from .accounts.routes import router as accounts_router
+# {% if cookiecutter.cache_backend != "none" %}
+from .api.admin.router import router as admin_router
+# {% endif %}
 from .api.correlation import install_correlation
 from .api.health import health_router
 # {% if cookiecutter.cache_backend != "none" %}
-from .api.jobs import check_queue, check_redis, check_worker, queue_unavailable
-from .api.jobs import router as jobs_router
+from .api.job_problems import install_job_problems
+from .api.job_routes import router as jobs_router
+from .api.jobs import check_queue, check_redis, check_worker
 # {% endif %}
 from .api.openapi import install_openapi, operation_id
 from .api.problems import install_problem_handlers
@@ -29,7 +33,6 @@ from .infrastructure.database import check_database, close_database
 from .infrastructure.graph import close_graph
 # {% endif %}
 # {% if cookiecutter.cache_backend != "none" %}
-from .infrastructure.jobs import QueueUnavailable
 from .infrastructure.jobs import logs as job_logs
 # {% endif %}
 from .infrastructure.logging import configure_logging
@@ -87,7 +90,7 @@ def create_app() -> FastAPI:
     install_problem_handlers(app)
     install_openapi(app)
     # {% if cookiecutter.cache_backend != "none" %}
-    app.add_exception_handler(QueueUnavailable, queue_unavailable)
+    install_job_problems(app)
     # {% endif %}
     # {% if cookiecutter.cache_backend == "none" %}
     app.include_router(health_router(essential={"database": check_database}, other={}))
@@ -108,6 +111,7 @@ def create_app() -> FastAPI:
     # {% endif %}
     # {% if cookiecutter.cache_backend != "none" %}
     app.include_router(jobs_router)
+    app.include_router(admin_router)
     # {% endif %}
     return app
 

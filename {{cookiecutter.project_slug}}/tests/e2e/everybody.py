@@ -36,10 +36,11 @@ class Everybody:
         return {"Authorization": f"Bearer {token.json()['access_token']}"}
 
     async def job(self, answer: httpx.Response, status: int) -> Any:
-        """Wait for the job that an answer names, and give what its task has returned."""
+        """Wait, as whoever got the answer, for the job that it names, and give what its task has returned."""
         assert answer.status_code == status, answer.text
         path = f"/api/v1/jobs/{answer.json()['job_id']}"
-        job = await self.until(path, lambda job: job["finish_time"])
+        headers = {"Authorization": answer.request.headers["Authorization"]}
+        job = await self.until(path, lambda job: job["finish_time"], headers=headers)
         assert (job["status"], job["error"]) == ("success", None)
         return job["result"]
 

@@ -21,6 +21,10 @@ from processes import command, free_port
 
 if TYPE_CHECKING:
     import httpx
+    # {% if cookiecutter.cache_backend != "none" %}
+
+    from signing_in import SignIn
+    # {% endif %}
 
 PROJECT = Path(__file__).parents[2]
 # {% if cookiecutter.cache_backend != "none" %}
@@ -92,15 +96,15 @@ async def test_sign_up_sends_the_message_at_once(api: httpx.AsyncClient) -> None
 # {% else %}
 
 
-async def test_sign_up_leads_to_a_job_that_a_worker_runs(api: httpx.AsyncClient) -> None:
+async def test_sign_up_leads_to_a_job_that_a_worker_runs(api: httpx.AsyncClient, sign_in: SignIn) -> None:
     """API and worker share nothing but Redis: the job's status goes from the one to the other and back."""
     response = await api.post("/api/v1/users", json={"email": "ada@example.com", "name": "Ada"})
     assert response.status_code == 201
-    path = f"/api/v1/jobs/{response.json()['job_id']}"
-    assert (await api.get(path)).json()["status"] == "pending"
+    path, headers = f"/api/v1/jobs/{response.json()['job_id']}", await sign_in("ada@example.com")
+    assert (await api.get(path, headers=headers)).json()["status"] == "pending"
     async with command("arq", SETTINGS) as worker:
         async with asyncio.timeout(60):
-            while (job := (await api.get(path)).json())["status"] not in {"success", "failed"}:  # noqa: ASYNC110 - over HTTP
+            while (job := (await api.get(path, headers=headers)).json())["finish_time"] is None:  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(0.05)
         assert (job["status"], job["error"], job["tries"]) == ("success", None, 1)
         assert (await api.get("/health/ready")).json()["status"] == "ready"

@@ -148,19 +148,20 @@ async def test_ready(client: AsyncClient) -> None:
 # {% else %}
 
 
-async def test_sign_up_enqueues_the_greeting(client: AsyncClient, run_jobs: RunJobs) -> None:
-    """The job that sends the welcome message can be followed to its end over HTTP."""
-    job_id = (await sign_up(client))["job_id"]
-    waiting = (await client.get(f"/api/v1/jobs/{job_id}")).json()
+async def test_sign_up_enqueues_the_greeting(client: AsyncClient, sign_in: SignIn, run_jobs: RunJobs) -> None:
+    """The new user can watch the job that sends the welcome message to its end over HTTP."""
+    path = f"/api/v1/jobs/{(await sign_up(client))['job_id']}"
+    headers = await sign_in("ada@example.com")
+    waiting = (await client.get(path, headers=headers)).json()
     assert (waiting["task"], waiting["status"]) == ("send_welcome_email", "pending")
     await run_jobs(send_welcome_email)
-    ended = (await client.get(f"/api/v1/jobs/{job_id}")).json()
+    ended = (await client.get(path, headers=headers)).json()
     assert (ended["status"], ended["tries"], ended["error"]) == ("success", 1, None)
     times = [datetime.fromisoformat(ended[name]) for name in ("enqueue_time", "start_time", "finish_time")]
     assert times == sorted(times)
 
 
-async def test_any_result_can_be_shown(client: AsyncClient, run_jobs: RunJobs) -> None:
+async def test_any_result_can_be_shown(client: AsyncClient, sign_in: SignIn, run_jobs: RunJobs) -> None:
     """A result that JSON has no form for is given as text."""
     await enqueue_task(example_task, message="x", _job_id="odd")
 
@@ -168,14 +169,14 @@ async def test_any_result_can_be_shown(client: AsyncClient, run_jobs: RunJobs) -
         return {"bytes": b"\xff", "set": {1}, "float": float("nan"), ("a", 1): "tuple as a key"}
 
     await run_jobs(replace(as_function(odd), name="example_task"))
-    response = await client.get("/api/v1/jobs/odd")
+    response = await client.get("/api/v1/jobs/odd", headers=await sign_in(role="admin"))
     assert response.status_code == 200
     assert response.json()["result"]["set"] == [1]
 
 
-async def test_an_unknown_job_is_a_problem_document(client: AsyncClient) -> None:
+async def test_an_unknown_job_is_a_problem_document(client: AsyncClient, sign_in: SignIn) -> None:
     """404, with the id that was asked for."""
-    response = await client.get("/api/v1/jobs/nothing")
+    response = await client.get("/api/v1/jobs/nothing", headers=await sign_in())
     assert response.status_code == 404
     assert "'nothing'" in response.json()["detail"]
 
@@ -200,14 +201,15 @@ async def test_ready_tells_each_state(client: AsyncClient, redis_url: str) -> No
 
 
 async def test_redis_away_is_503_where_it_is_needed(
-    client: AsyncClient, redis_url: str, monkeypatch: pytest.MonkeyPatch, run_jobs: RunJobs
+    client: AsyncClient, sign_in: SignIn, redis_url: str, monkeypatch: pytest.MonkeyPatch, run_jobs: RunJobs
 ) -> None:
     """Look-up answers 503 with Retry-After; sign-up does without Redis, and its job runs once that is back."""
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
     get_settings.cache_clear()
     await close_task_pool()
     created = await sign_up(client)
-    response = await client.get("/api/v1/jobs/x")
+    headers = await sign_in("ada@example.com")
+    response = await client.get("/api/v1/jobs/x", headers=headers)
     assert response.status_code == 503
     assert response.headers["content-type"] == "application/problem+json"
     assert int(response.headers["retry-after"]) > 0
@@ -219,10 +221,10 @@ async def test_redis_away_is_503_where_it_is_needed(
     get_settings.cache_clear()
     await close_task_pool()
     path = f"/api/v1/jobs/{created['job_id']}"
-    assert (await client.get(path)).json()["status"] == "pending"
+    assert (await client.get(path, headers=headers)).json()["status"] == "pending"
     await get_outbox().relay.publish()
     await run_jobs(send_welcome_email)
-    assert (await client.get(path)).json()["status"] == "success"
+    assert (await client.get(path, headers=headers)).json()["status"] == "success"
 
 
 @pytest.mark.parametrize("fallback", ["inline", "outbox", "raise"])

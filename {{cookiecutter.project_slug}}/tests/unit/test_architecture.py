@@ -20,7 +20,7 @@ SOURCES = "sources"
 ENGINE = "infrastructure.jobs"
 # {% endif %}
 #: Folders of the package that are no slices.
-LAYERS = {"api", "infrastructure"}
+LAYERS = {"api", "console", "infrastructure"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in ROOT.rglob("*.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -73,6 +74,28 @@ def test_a_command_with_a_bad_setting_says_just_that(monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigurationError, match="SECRET_KEY"):
         run_command(coroutine)
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def test_a_database_that_cannot_be_opened_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is left that would tell an event loop of it which is closed by then, and print a trace."""
+
+    async def work() -> None:
+        async with get_session_context() as session:
+            await session.execute(select(column("name")).select_from(table("sqlite_master")))
+
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////no/such/folder/app.db")
+    get_settings.cache_clear()
+    began: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def noted(thread: threading.Thread) -> None:
+        began.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    with pytest.raises(SystemExit, match="unable to open"):
+        run_command(work())
+    assert began == []
 
 
 @pytest.mark.parametrize(("environment", "shown"), [("development", True), ("production", False)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient
+from sqlalchemy.exc import OperationalError
 
 from {{ cookiecutter.__package }}.api.problems import Problem, install_problem_handlers
 
@@ -31,6 +32,26 @@ async def api() -> AsyncIterator[AsyncClient]:
     install_problem_handlers(app)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
         yield client
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("SELECT 1", {}, Exception("server closed the connection")),
+        ConnectionRefusedError(111, "Connect call failed"),
+    ],
+)
+async def test_a_database_that_is_away_is_not_for_ever(api: AsyncClient, error: Exception) -> None:
+    """The answer says when to try again, and nothing of the insides."""
+
+    async def fail() -> None:
+        raise error
+
+    transport: Any = api._transport
+    transport.app.add_api_route("/away", fail)
+    answer = await api.get("/away")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert str(error) not in answer.text
 
 
 async def test_another_method_is_answered_with_those_that_there_are(api: AsyncClient) -> None:

@@ -32,6 +32,34 @@ def create_admin(
     typer.echo(run_command(_make_admin(new, password)))
 
 
+def set_role(
+    email: Annotated[str, typer.Argument(help="The address that they sign in with.")],
+    role: Annotated[str, typer.Argument(help="What they may do: user, viewer or admin.")],
+) -> None:
+    """Change what somebody may do who has signed up: a viewer sees what administrators see, and changes nothing.
+
+    It holds from their next request on; they stay signed in.
+    """
+    from ..infrastructure.database import run_command
+
+    typer.echo(run_command(_set_role(email, role)))
+
+
+async def _set_role(email: str, role: str) -> str:
+    from ..infrastructure.database import get_session_context
+    from . import service
+    from .models import Role
+
+    if role not in set(Role):
+        _fail(f"there is no role {role!r}, only {', '.join(Role)}", 2)
+    async with get_session_context() as session:
+        user = await service.find_by_email(session, email)
+        if user is None:
+            _fail(f"nobody has signed up as {email}", 1)
+        before, user.role = user.role, Role(role)
+    return f"{user.email} has the role {user.role} now, and had {before}"
+
+
 async def _lacks_password(email: str) -> bool:
     from ..infrastructure.database import get_session_context
     from . import service

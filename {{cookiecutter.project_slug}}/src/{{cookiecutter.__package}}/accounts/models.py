@@ -12,10 +12,18 @@ from ..infrastructure.database import SECRET, Base, UtcDateTime, now
 
 
 class Role(StrEnum):
-    """What a user may do; an administrator may see other users, too."""
+    """What a user may do besides what everybody may."""
 
     USER = "user"
+    """Nothing."""
+    VIEWER = "viewer"
+    """Sees what administrators see, other users too, and changes nothing."""
     ADMIN = "admin"
+    """Sees it, and acts."""
+
+
+#: Those who see more than what is their own.
+SEEING_ROLES = frozenset({Role.VIEWER, Role.ADMIN})
 
 
 class User(Base):

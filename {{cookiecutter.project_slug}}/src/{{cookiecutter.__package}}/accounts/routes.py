@@ -21,12 +21,13 @@ from ..infrastructure import mail
 from ..infrastructure.database import get_session_context
 # {% endif %}
 # {% if cookiecutter.cache_backend != "none" %}
+from ..infrastructure.jobs import owned_by
 from ..infrastructure.tasks import enqueue_task
 # {% endif %}
 from . import service
 from .dependencies import CurrentUser
 from .limits import AttemptLimit, TooManyAttemptsError
-from .models import Role
+from .models import SEEING_ROLES
 from .schemas import (
     AccessToken,
     PasswordChange,
@@ -75,7 +76,8 @@ async def create_user(new: UserCreate, session: Session) -> UserCreated:
     return UserCreated.model_validate(user)
     # {% else %}
     # In the same transaction: there is no account without its greeting, nor a greeting without an account.
-    job_id = await enqueue_task("send_welcome_email", user_email=user.email, user_name=user.name, _session=session)
+    with owned_by(str(user.id)):
+        job_id = await enqueue_task("send_welcome_email", user_email=user.email, user_name=user.name, _session=session)
     await session.commit()
     return UserCreated(id=user.id, email=user.email, name=user.name, job_id=str(job_id))
     # {% endif %}
@@ -105,8 +107,8 @@ async def change_password(change: PasswordChange, user: CurrentUser, session: Se
 
 @router.get("/users/{user_id}", responses=problem_responses(401, 404))
 async def read_user(user_id: UserId, user: CurrentUser, session: Session) -> UserRead:
-    """Look a user up: oneself, or as an administrator anybody. To others it is as if there were no such user."""
-    found = await service.get_user(session, user_id) if user.id == user_id or user.role == Role.ADMIN else None
+    """Look a user up: oneself, or as administrator or viewer anybody. To others it is as if there were no such user."""
+    found = await service.get_user(session, user_id) if user.id == user_id or user.role in SEEING_ROLES else None
     if found is None:
         raise Problem(404, f"no user has the id {user_id}")
     return UserRead.model_validate(found)

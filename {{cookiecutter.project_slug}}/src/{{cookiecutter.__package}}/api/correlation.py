@@ -37,5 +37,6 @@ def correlation_headers() -> dict[str, str]:
 
 
 def _bind(value: str) -> str:
+    structlog.contextvars.clear_contextvars()  # in tests, a request runs in the context of the one before
     structlog.contextvars.bind_contextvars(correlation_id=value)
     return value

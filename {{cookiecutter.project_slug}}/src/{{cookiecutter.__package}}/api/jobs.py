@@ -1,40 +1,76 @@
-"""What routes need to do with jobs, and looking them up over HTTP."""
+"""What routes need to do with jobs, and how callers see them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
-import structlog
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_jsonable_python
+from starlette.convertors import StringConvertor, register_url_convertor
 
-from ..infrastructure.jobs import JobManager, JobStatus, QueueBackend, QueueFull, Queues, keys
-from ..infrastructure.tasks import find_job, get_job_manager, get_queue, get_task_pool
-from .problems import Problem, problem_response, problem_responses
+from ..infrastructure.jobs import JobManager, JobStatus, QueueBackend, Queues, keys
+from ..infrastructure.jobs.json_values import jsonable
+from ..infrastructure.tasks import get_job_manager, get_queue, get_task_pool
+
+if TYPE_CHECKING:
+    from pydantic.config import JsonDict
+
+    from ..infrastructure.jobs import JobRecord
 
 #: What enqueues, schedules, combines and controls jobs.
 Jobs = Annotated[JobManager, Depends(get_job_manager)]
 #: What the manager stands on.
 Queue = Annotated[QueueBackend, Depends(get_queue)]
 
-#: Seconds after which a caller may try again when the queue does not answer.
-RETRY_AFTER = 5
-
 #: A job's id in the examples of the OpenAPI document.
 EXAMPLE_ID = "18ea46051a6f788517943ebb4c546e12"
+
+#: A job in those examples.
+EXAMPLE: JsonDict = {
+    "job_id": EXAMPLE_ID,
+    "task": "send_welcome_email",
+    "status": "success",
+    "result": None,
+    "error": None,
+    "enqueue_time": "2026-11-21T09:30:00Z",
+    "start_time": "2026-11-21T09:30:00.012Z",
+    "finish_time": "2026-11-21T09:30:00.345Z",
+    "tries": 1,
+    "progress": None,
+}
 
 #: Any text but NUL, which PostgreSQL cannot even look for.
 JobId = Annotated[str, Path(max_length=1000, pattern=r"^[^\x00]+$", examples=[EXAMPLE_ID])]
 
-logger = structlog.get_logger(__name__)
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+class IdConvertor(StringConvertor):
+    """`{job_id:id}` in a path: an id with slashes, too, as ids and names of one's own may have them.
+
+    One that ends like what stands behind ids in paths cannot be reached: the path would mean two things.
+    """
+
+    regex = "(?:[^/]+|.+(?<!/events)(?<!/pause)(?<!/quiet)(?<!/replay)(?<!/resume)(?<!/retry)(?<!/run)(?<!/stop))"
+
+
+class JobIdConvertor(StringConvertor):
+    """`{job_id:id_of_one}`: likewise, where `bulk` in the place of an id means many."""
+
+    regex = rf"(?!bulk\Z){IdConvertor.regex}"
+
+
+register_url_convertor("id", IdConvertor())
+register_url_convertor("id_of_one", JobIdConvertor())
+
+#: Where callers look their jobs up.
+PATH = "/api/v1/jobs"
 
 
 class ProgressRead(BaseModel):
     """How far a running job says it is."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     done: float
     total: float | None
@@ -44,22 +80,7 @@ class ProgressRead(BaseModel):
 class JobRead(BaseModel):
     """A job as its caller sees it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "job_id": EXAMPLE_ID,
-                "task": "send_welcome_email",
-                "status": "success",
-                "result": None,
-                "error": None,
-                "enqueue_time": "2026-11-21T09:30:00Z",
-                "start_time": "2026-11-21T09:30:00.012Z",
-                "finish_time": "2026-11-21T09:30:00.345Z",
-                "tries": 1,
-                "progress": None,
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
     job_id: str
     task: str
@@ -77,9 +98,7 @@ class JobRead(BaseModel):
 class JobAccepted(BaseModel):
     """Work that is done later, and where to look what became of it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"job_id": EXAMPLE_ID, "url": f"/api/v1/jobs/{EXAMPLE_ID}"}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": {"job_id": EXAMPLE_ID, "url": f"{PATH}/{EXAMPLE_ID}"}})
 
     job_id: str
     url: str
@@ -87,40 +106,25 @@ class JobAccepted(BaseModel):
 
 def accepted(response: Response, job_id: str) -> JobAccepted:
     """Make the body and the `Location` of an answer of 202."""
-    url = f"{router.prefix}/{quote(job_id, safe='')}"
+    url = f"{PATH}/{quote(job_id, safe='')}"
     response.headers["Location"] = url
     return JobAccepted(job_id=job_id, url=url)
 
 
-@router.get("/{job_id}", responses=problem_responses(404, 503))
-async def read_job(job_id: JobId) -> JobRead:
-    """Look a job up: where it is, and what came of it."""
-    info = await find_job(job_id)
-    if info is None:
-        raise Problem(404, f"no job has the id {job_id!r}, or its result is no longer kept")
-    progress = info.progress and ProgressRead(
-        done=info.progress.done, total=info.progress.total, message=info.progress.message
-    )
+def job_read(record: JobRecord) -> JobRead:
+    """Show a job, or a workflow as a whole, to its caller."""
     return JobRead(
-        job_id=info.job_id,
-        task=info.task,
-        status=info.status,
-        result=to_jsonable_python(info.result, fallback=repr, bytes_mode="base64", inf_nan_mode="strings"),
-        error=info.error,
-        enqueue_time=info.enqueue_time,
-        start_time=info.start_time,
-        finish_time=info.finish_time,
-        tries=info.tries,
-        progress=progress,
+        job_id=record.job_id,
+        task=record.task,
+        status=record.status,
+        result=jsonable(record.result),
+        error=record.error,
+        enqueue_time=record.enqueue_time,
+        start_time=record.start_time,
+        finish_time=record.finish_time,
+        tries=record.tries,
+        progress=record.progress and ProgressRead.model_validate(record.progress),
     )
-
-
-async def queue_unavailable(request: Request, error: Exception) -> Response:
-    """Answer a request that needs the queue while Redis does not answer, or the queue is full."""
-    problem = "is full" if isinstance(error, QueueFull) else "does not answer"
-    logger.warning("not queued", path=request.url.path, error=str(error))
-    headers = {"Retry-After": str(RETRY_AFTER)}
-    return problem_response(request, 503, f"the queue {problem}; try again later", headers=headers)
 
 
 async def check_redis() -> dict[str, Any]:

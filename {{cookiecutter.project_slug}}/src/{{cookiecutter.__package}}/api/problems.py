@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from socket import gaierror
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,6 +12,8 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -39,7 +42,12 @@ DETAILS = {
 HEADERS = {
     401: {"WWW-Authenticate": "How to sign in"},
     429: {"Retry-After": "Seconds until it may be tried again"},
+    503: {"Retry-After": "Seconds until it may be tried again"},
 }
+#: What is raised while the database, or another server that the answer takes, cannot be reached.
+UNREACHABLE = (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError, gaierror)
+#: Seconds after which a caller may try again then.
+RETRY_AFTER = 5
 
 logger = structlog.get_logger(__name__)
 
@@ -54,6 +62,8 @@ class ProblemDocument(BaseModel):
     instance: str = Field(examples=["/api/v1/users/7"])
     #: Which fields were wrong, for an answer of 422.
     errors: list[dict[str, Any]] | None = None
+    #: Where something is in its life, for an answer of 409 because it is somewhere else than it would have to be.
+    state: str | None = None
 
 
 class Problem(HTTPException):
@@ -66,7 +76,7 @@ class Problem(HTTPException):
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the error answers of a route for its OpenAPI entry.
 
-    A route need not name 400 (a body that cannot be read), 422 and 500: every operation that can give them has them.
+    A route need not name 400 (a body that cannot be read), 422, 500 and 503: what can give them has them.
     """
     return {status: _description(status) for status in statuses}
 
@@ -123,6 +133,8 @@ def _allowed(request: Request) -> str:
 async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NO_CONTENT:  # no problem at all, but an end all the same
+        return Response(status_code=error.status_code, headers=headers)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := _allowed(request)):
         headers["Allow"] = allowed
     return problem_response(request, error.status_code, str(error.detail), headers=headers)
@@ -138,6 +150,11 @@ async def _validation_problem(request: Request, error: Exception) -> Response:
     return problem_response(request, 422, detail, errors=fields)
 
 
+async def _unreachable_problem(request: Request, error: Exception) -> Response:
+    logger.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return problem_response(request, 503, DETAILS[503], headers={"Retry-After": str(RETRY_AFTER)})
+
+
 async def _unexpected_problem(request: Request, error: Exception) -> Response:
     logger.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     detail = "the server failed to answer; the reason is in its log"
@@ -148,4 +165,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Make every error of the application a problem document."""
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _validation_problem)
+    for unreachable in UNREACHABLE:
+        app.add_exception_handler(unreachable, _unreachable_problem)
     app.add_exception_handler(Exception, _unexpected_problem)

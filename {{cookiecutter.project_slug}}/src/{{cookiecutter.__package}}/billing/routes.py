@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from ..accounts.dependencies import AdminUser, CurrentUser
-from ..accounts.models import Role
+from ..accounts.models import SEEING_ROLES
 from ..api.dependencies import Session
 from ..api.problems import Problem, problem_responses
 # {% if cookiecutter.cache_backend != "none" %}
@@ -89,19 +89,19 @@ async def record_payment(
 async def read_payments(
     user: CurrentUser, session: Session, user_id: OfUser = None, limit: Limit = 50, offset: Offset = 0
 ) -> PaymentsRead:
-    """List one's own payments; administrators may look at those of others."""
+    """List one's own payments; administrators and viewers may look at those of others."""
     whose = user_id or user.id
-    if whose != user.id and user.role != Role.ADMIN:
-        raise Problem(403, f"only administrators may see the payments of user {whose}")
+    if whose != user.id and user.role not in SEEING_ROLES:
+        raise Problem(403, f"only administrators and viewers may see the payments of user {whose}")
     page = await service.list_payments(session, user_id=whose, limit=limit, offset=offset)
     return PaymentsRead(items=list(map(PaymentRead.of, page.items)), total=page.total, limit=limit, offset=offset)
 
 
 @router.get("/payments/{payment_id}", responses=problem_responses(401, 404))
 async def read_payment(payment_id: Id, user: CurrentUser, session: Session) -> PaymentRead:
-    """Look a payment up: one's own, or as an administrator any."""
+    """Look a payment up: one's own, or as administrator or viewer any."""
     payment = await service.get_payment(session, payment_id)
-    if payment is None or (payment.user_id != user.id and user.role != Role.ADMIN):
+    if payment is None or (payment.user_id != user.id and user.role not in SEEING_ROLES):
         raise Problem(404, f"no payment has the id {payment_id}, or it is somebody else's")
     return PaymentRead.of(payment)
 
@@ -143,9 +143,9 @@ async def place_order(new: OrderCreate, user: CurrentUser, session: Session, res
 # {% endif %}
 @router.get("/orders/{order_id}", responses=problem_responses(401, 404))
 async def read_order(order_id: Id, user: CurrentUser, session: Session) -> OrderRead:
-    """Look an order up: one's own, or as an administrator any."""
+    """Look an order up: one's own, or as administrator or viewer any."""
     order = await orders.get(session, order_id)
-    if order is None or (order.user_id != user.id and user.role != Role.ADMIN):
+    if order is None or (order.user_id != user.id and user.role not in SEEING_ROLES):
         raise Problem(404, f"no order has the id {order_id}, or it is somebody else's")
     return OrderRead.of(order)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -87,6 +88,7 @@ def get_engine() -> AsyncEngine:
         pool_pre_ping=True,
     )
     if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "do_connect", _try_sqlite)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 
@@ -144,6 +146,11 @@ async def check_database() -> dict[str, Any]:
     async with get_engine().connect() as connection:
         await connection.execute(text("SELECT 1"))
     return {}
+
+
+def _try_sqlite(_dialect: object, _record: object, arguments: Any, options: Any) -> None:
+    """Fail here where the file cannot be opened: aiosqlite's thread may tell so to an event loop that is closed."""
+    sqlite3.connect(*arguments, **options).close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -12,7 +12,8 @@ import pytest
 import structlog
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import TaskContext, task
-from {{ cookiecutter.__package }}.infrastructure.jobs.logs import PROCESSORS, arguments_text, masked
+from {{ cookiecutter.__package }}.infrastructure.jobs.logs import PROCESSORS, arguments_text
+from {{ cookiecutter.__package }}.infrastructure.jobs.secrets import masked
 from {{ cookiecutter.__package }}.infrastructure.logging import configure_logging
 from {{ cookiecutter.__package }}.infrastructure.settings import get_settings
 

@@ -211,7 +211,9 @@ def app(app: FastAPI) -> FastAPI:
 async def test_a_route_asks_for_it(redis_url: str, client: AsyncClient) -> None:  # noqa: ARG001 - the settings point there
     """By the type of its parameter."""
     job_id = (await client.post("/numbers")).json()["job_id"]
-    assert (await client.get(f"/api/v1/jobs/{job_id}")).json()["status"] == "pending"
+    record = await find_job(job_id)
+    assert record is not None
+    assert record.status is JobStatus.PENDING
     assert (await client.get("/queue")).json() == "ArqQueueBackend"
 
 

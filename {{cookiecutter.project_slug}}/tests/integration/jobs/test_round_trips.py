@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.infrastructure.jobs import Worker, keys, scripts
+from {{ cookiecutter.__package }}.infrastructure.jobs import Statistics, Worker, keys, scripts
 from {{ cookiecutter.__package }}.infrastructure.jobs.policy import Unique
+from {{ cookiecutter.__package }}.infrastructure.jobs.running import counters
 from {{ cookiecutter.__package }}.infrastructure.jobs.task import as_function
 from {{ cookiecutter.__package }}.infrastructure.tasks import enqueue_task, get_redis_settings
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 WINDOW = 11
 #: More than a test calls.
 LOG_LENGTH = 10_000
-SCRIPTS = ("enqueue", "claim", "renew", "commit", "requeue", "cancel")
+SCRIPTS = ("enqueue", "claim", "renew", "commit", "requeue", "cancel", "count")
 
 
 async def nothing(ctx: TaskContext, number: int = 0) -> None:
@@ -159,6 +160,17 @@ async def test_jobs_are_put_back_together(pool: TaskPool, run_jobs: RunJobs, scr
     assert 1 <= counted["commit"] <= 5
 
 
+async def test_statistics_are_one_call_for_all_jobs_of_a_second(
+    pool: TaskPool, run_jobs: RunJobs, script_calls: ScriptCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hundreds of jobs came to is written together: here, when the worker stops, for the second lasts an hour."""
+    monkeypatch.setattr(counters, "INTERVAL", 3600)
+    await pool.enqueue_many("nothing", [{"number": number} for number in range(1_000)])
+    await run_jobs(nothing, max_jobs=100)
+    assert (await script_calls.counted())["count"] == 1
+    assert (await Statistics(pool).overview()).hour.succeeded == 1_000
+
+
 @pytest.mark.parametrize("queues", [(), ("default", "mail", "reports")])
 async def test_an_idle_worker_hardly_asks(queues: tuple[str, ...], pool: TaskPool) -> None:
     """A worker that has nothing to do sends at most five commands a second, however many queues it serves."""
@@ -173,6 +185,10 @@ async def test_an_idle_worker_hardly_asks(queues: tuple[str, ...], pool: TaskPoo
         job = await pool.enqueue_job("nothing")
         assert job is not None
         await job.result(timeout=60)
+        while True:  # what is left to do of the job
+            if (await Statistics(pool).overview()).hour.succeeded:
+                break
+            await asyncio.sleep(0.02)
         await pool.config_resetstat()
         began = await now_of(pool)
         await asyncio.sleep(WINDOW)

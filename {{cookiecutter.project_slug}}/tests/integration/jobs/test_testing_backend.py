@@ -12,6 +12,7 @@ from arq import Retry
 from {{ cookiecutter.__package }}.infrastructure.jobs import (
     JobRecord,
     RedisSettings,
+    Statistics,
     TaskPool,
     close_client,
     keys,
@@ -95,7 +96,10 @@ async def story(pool: TaskPool, run_jobs: RunJobs) -> list[Any]:
     await run_jobs(*TASKS, max_burst_jobs=1)
     ids = ["sum", "wrong", "fails", "fails twice", "unknown", "cancelled running", "cancelled", "expires", "expired"]
     told += [timeless(await pool.record(job_id)) for job_id in (*ids, "asks", "later", "nobody")]
+    hour = (await Statistics(pool).overview()).hour
+    told += [(task.task, task.succeeded, task.failed, task.cancelled, task.retried) for task in hour.tasks]
     left = sorted([key.decode() for key in await pool.keys("*")])
+    left = [key for key in left if not key.startswith(keys.statistics(""))]  # their names tell the time
     told += [(key, await pool.type(key), await pool.pttl(key) > 0) for key in left if len(key.rpartition(":")[2]) < 32]
     told += [len(left), [await pool.zcard(key) for key in left if await pool.type(key) == b"zset"]]
     return told

@@ -96,7 +96,7 @@ async def test_watch_starts_the_worker_anew(pool: TaskPool, tmp_path: Path) -> N
         worker.output = ""
         assert await result_of(pool, await enqueue_task("example_task", message="after")) == "after (try 1)"
         await worker.until("example_task ●")
-        assert await pool.zcard(keys.workers(keys.queue())) == 1
+        assert await pool.zcard(keys.WORKERS) == 1
         worker.process.send_signal(signal.SIGTERM)
         assert await worker.end() == 0
     assert "Traceback" not in worker.output

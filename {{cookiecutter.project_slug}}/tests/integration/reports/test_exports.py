@@ -89,7 +89,7 @@ async def test_an_export_is_made_by_a_worker(
     exported = contents(answer.content)
     assert [row["id"] for row in exported["data_exports.json"]] == list(range(1, 2502))
     assert "secret-file" not in str(exported)
-    job = (await client.get(asked["url"])).json()
+    job = (await client.get(asked["url"], headers=headers)).json()
     assert job["progress"]["done"] == job["progress"]["total"] == found["rows"]
 
 

@@ -132,15 +132,17 @@ async def test_what_is_no_payment_is_refused(
 async def test_payments_are_private(
     client: AsyncClient, admin: Mapping[str, str], ada: Mapping[str, str], ada_id: int, sign_in: SignIn
 ) -> None:
-    """Only administrators record payments and see those of others."""
+    """Only administrators record payments; they and viewers see those of others."""
     body = {"user_id": ada_id, **TRANSFER}
     eve = await sign_in("eve@example.com")
+    vera = await sign_in("vera@example.com", role="viewer")
     assert (await client.post("/api/v1/payments", json=body)).status_code == 401
     assert (await client.post("/api/v1/payments", json=body, headers=ada)).status_code == 403
+    assert (await client.post("/api/v1/payments", json=body, headers=vera)).status_code == 403
     assert (await client.post("/api/v1/payments", json=body, headers=admin)).status_code == 201
-    for headers, status in ((ada, 200), (admin, 200), (eve, 404), ({}, 401)):
+    for headers, status in ((ada, 200), (admin, 200), (vera, 200), (eve, 404), ({}, 401)):
         assert (await client.get("/api/v1/payments/1", headers=headers)).status_code == status
-    for headers, status in ((ada, 200), (admin, 200), (eve, 403), ({}, 401)):
+    for headers, status in ((ada, 200), (admin, 200), (vera, 200), (eve, 403), ({}, 401)):
         response = await client.get("/api/v1/payments", params={"user_id": ada_id}, headers=headers)
         assert response.status_code == status
     assert (await client.get("/api/v1/payments", headers=eve)).json()["total"] == 0
@@ -194,8 +196,9 @@ async def test_orders_are_private(
     """Somebody else's order looks as if it were not there."""
     found = await order(client, ada, finish, "notebook")
     eve = await sign_in("eve@example.com")
+    vera = await sign_in("vera@example.com", role="viewer")
     url = f"/api/v1/orders/{found['id']}"
-    for headers, status in ((ada, 200), (admin, 200), (eve, 404), ({}, 401)):
+    for headers, status in ((ada, 200), (admin, 200), (vera, 200), (eve, 404), ({}, 401)):
         assert (await client.get(url, headers=headers)).status_code == status
     assert (await client.post("/api/v1/orders", json={"items": [{"product": "notebook"}]})).status_code == 401
 

@@ -146,3 +146,10 @@ def test_a_slot_is_left_for_the_other_queues(queues: str, max_jobs: int, *, fits
         return
     with pytest.raises(JobError, match=f"max_jobs={max_jobs}"):
         served(queues, max_jobs)
+
+
+def test_the_first_queue_stays_the_first() -> None:
+    """Whatever other queues a worker of all of them comes to know: its sign of life is that of the first."""
+    of_all = ServedQueues("*", first="zeta")
+    of_all.add([EMAILS, DEFAULT])
+    assert of_all.keys == ["zeta", DEFAULT, EMAILS]

@@ -162,11 +162,12 @@ async def test_one_bad_address_keeps_nobody_from_the_report(monkeypatch: pytest.
     assert sent == ["user1@example.com", "user0@example.com", "user1@example.com"]
 
 
-async def test_admins_read_reports(client: AsyncClient, sign_in: SignIn) -> None:
+@pytest.mark.parametrize("role", ["admin", "viewer"])
+async def test_admins_and_viewers_read_reports(client: AsyncClient, sign_in: SignIn, role: str) -> None:
     """The latest first, a page at a time; one by its day."""
     for day in range(1, 4):
         await write(date(2026, 2, day))
-    headers = await sign_in("boss@example.com", role="admin")
+    headers = await sign_in("boss@example.com", role=role)
     page = (await client.get("/api/v1/reports?limit=2", headers=headers)).json()
     assert [report["day"] for report in page["items"]] == ["2026-02-03", "2026-02-02"]
     assert page["before"] == "2026-02-02"

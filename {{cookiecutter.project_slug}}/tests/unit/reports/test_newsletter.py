@@ -273,12 +273,13 @@ async def test_a_command_does_not_go_on_with_what_others_send() -> None:
     assert (await send()).newsletter_id != other.id
 
 
-async def test_admins_look_a_newsletter_up(client: AsyncClient, sign_in: SignIn) -> None:
+@pytest.mark.parametrize("role", ["admin", "viewer"])
+async def test_admins_and_viewers_look_a_newsletter_up(client: AsyncClient, sign_in: SignIn, role: str) -> None:
     """It says what was written and when; others may not see it."""
     async with get_session_context() as session:
         session.add(Newsletter(subject="News", body="Hello!", created_at=datetime(2026, 2, 1, tzinfo=UTC)))
     path = "/api/v1/newsletters/1"
-    found = await client.get(path, headers=await sign_in("boss@example.com", role="admin"))
+    found = await client.get(path, headers=await sign_in("boss@example.com", role=role))
     assert found.json() == {
         "id": 1,
         "subject": "News",

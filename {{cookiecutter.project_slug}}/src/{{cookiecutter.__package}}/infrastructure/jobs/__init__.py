@@ -21,7 +21,8 @@ Clients:
 | `connections` | Redis addresses, and clients made from them |
 | `pool` | enqueue and cancel |
 | `messages`, `drafts` | jobs on their way to the queue |
-| `manager` | everything that can be done with jobs, behind one object |
+| `origins` | where a job comes from, and whose it is |
+| `manager` | everything that can be done with jobs, behind one object: a package with a map of its own |
 | `backends` | what a manager stands on: arq's jobs on a Redis, or in memory |
 | `batches` | many jobs of one task |
 | `options` | what the manager's methods take by name |
@@ -31,9 +32,16 @@ Clients:
 | `schedules` | tasks that are enqueued at certain times, or again and again: likewise |
 | `lookup` | what is known of a job |
 | `events` | being told what jobs come to |
+| `updates` | watching jobs, where many do |
 | `queues` | named queues: their lengths, pausing and purging them |
-| `history` | lists of jobs |
+| `workers` | who is alive, and telling one to rest or to end |
+| `history`, `filters` | lists of jobs |
+| `statistics` | what jobs came to lately, in numbers |
 | `dead_letters`, `letters` | jobs that have failed for good: list, replay, discard |
+| `bulk` | running many jobs again, cancelling them, throwing them away |
+| `inspection` | everything about one job, for people |
+| `secrets` | what of a job is never shown |
+| `json_values` | what of it is shown, as JSON |
 | `paging` | a page of a list, and where the next one begins |
 | `answers` | Redis that does not answer a client |
 | `outbox`, `relay` | jobs that wait in the database for a commit, and their way to the queue |
@@ -75,6 +83,7 @@ Tests:
 from arq import Retry, cron
 
 from .backends import ArqQueueBackend, MemoryQueueBackend, QueueBackend
+from .bulk import BulkAction, BulkResult
 from .connections import RedisSettings, close_client, parse_redis_url
 from .dead_letters import DeadLetters
 from .decorators import background_task, retry, timeout
@@ -107,11 +116,15 @@ from .errors import (
     UnreplayableError,
     UnsafeRedisError,
     UnserializableError,
+    WorkerNotFoundError,
+    WrongStateError,
 )
 from .history import JobHistory
 from .idempotency import once
+from .inspection import JobDetails
 from .lookup import TaskJob
 from .manager import JobManager
+from .origins import current_owner, owned_by
 from .paging import Page
 from .policy import RateLimit, TaskPolicy, Unique
 from .pool import TaskPool
@@ -131,12 +144,16 @@ from .records import (
     ScheduleRecord,
     TaskStatus,
     WorkerRecord,
+    WorkerState,
 )
 from .retention import Retention
 from .retries import RetryConfig
 from .schedules.client import Schedule, Schedules
+from .statistics import Overview, Percentiles, Period, Statistics, TaskStatistics
 from .task import Task, TaskContext, TaskRegistry, task
+from .updates import Updates
 from .worker import Worker
+from .workers import Workers
 from .workflows.client import Workflows
 from .workflows.records import OnFailure, WorkflowJob, WorkflowKind, WorkflowRecord
 from .workflows.steps import Step
@@ -146,6 +163,8 @@ __all__ = [
     "ArqQueueBackend",
     "AttemptRecord",
     "BatchResult",
+    "BulkAction",
+    "BulkResult",
     "DeadLetterNotFoundError",
     "DeadLetters",
     "EffectInProgressError",
@@ -159,6 +178,7 @@ __all__ = [
     "InvalidRedisUrlError",
     "InvalidScheduleError",
     "InvalidWorkflowError",
+    "JobDetails",
     "JobError",
     "JobHistory",
     "JobManager",
@@ -172,8 +192,11 @@ __all__ = [
     "MissingPackageError",
     "OnFailure",
     "OvertakenError",
+    "Overview",
     "Page",
     "PayloadTooLargeError",
+    "Percentiles",
+    "Period",
     "ProcessDiedError",
     "Progress",
     "QueueBackend",
@@ -192,6 +215,7 @@ __all__ = [
     "ScheduleNotFoundError",
     "ScheduleRecord",
     "Schedules",
+    "Statistics",
     "Step",
     "Task",
     "TaskContext",
@@ -199,6 +223,7 @@ __all__ = [
     "TaskPolicy",
     "TaskPool",
     "TaskRegistry",
+    "TaskStatistics",
     "TaskStatus",
     "UnimportableTaskError",
     "Unique",
@@ -207,19 +232,26 @@ __all__ = [
     "UnreplayableError",
     "UnsafeRedisError",
     "UnserializableError",
+    "Updates",
     "Worker",
+    "WorkerNotFoundError",
     "WorkerRecord",
+    "WorkerState",
+    "Workers",
     "WorkflowJob",
     "WorkflowKind",
     "WorkflowRecord",
     "Workflows",
+    "WrongStateError",
     "background_task",
     "close_client",
     "cron",
+    "current_owner",
     "enqueue",
     "enqueue_delayed",
     "enqueue_in",
     "once",
+    "owned_by",
     "parse_redis_url",
     "retry",
     "set_enqueuer",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import structlog
 from arq.worker import get_kwargs
 
 from .connections import close_client
@@ -181,7 +183,9 @@ class _Run:
         registry = worker.registry if added is None else _OpenRegistry(worker, settings, added)
         client.registry = registry
         self._pool = server.client(registry=registry, max_payload=settings.get("max_payload", MAX_PAYLOAD))
-        self._work = asyncio.create_task(worker.async_run())
+        context = copy_context()
+        context.run(structlog.contextvars.clear_contextvars)  # what is bound here is not true of all jobs
+        self._work = asyncio.create_task(worker.async_run(), context=context)
 
     def connect(self) -> TaskPool:
         if self._work.done() and not self._work.cancelled():

@@ -10,6 +10,7 @@ from arq.utils import timestamp_ms
 
 from . import codec, keys, scripts
 from .lookup import read_payload
+from .origins import read_origin
 from .outcomes import history_line, result_data
 from .workflows import parts
 
@@ -133,8 +134,7 @@ def _record(
         finished=now,
         success=False,
         result=error,
-        replay_of=data.get("o"),
-        correlation_id=data.get("c"),
+        origin=read_origin(data),
     )
     part = keys.workflow_part(job_id)
     more = (*part, parts.verdict(data["f"], "cancelled", error)) if part else ()

@@ -9,13 +9,13 @@ from . import keys, scripts
 from .answers import answering
 from .errors import DeadLetterNotFoundError, JobError, UnreplayableError
 from .letters import BULK_TIMEOUT, Letter, LetterFilter, LetterFilters, LetterStore, new_message
+from .messages import Message
 from .paging import LOOK, Cursor, Page, check_limit, pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
 
-    from .messages import Message
     from .paging import Entry
     from .pool import TaskPool
     from .records import JobRecord
@@ -37,6 +37,7 @@ class DeadLetters:
         self._pool = pool
         self._store = LetterStore(pool)
         self._replay = scripts.script(pool, "replay")
+        self._held = scripts.script(pool, "held")
         self._discard = scripts.script(pool, "discard")
 
     async def count(self) -> int:
@@ -133,7 +134,8 @@ class DeadLetters:
         message = new_message(self._pool, letter, task=task, args=args, kwargs=kwargs, queue=queue, defer_by=defer_by)
         async with answering(f"dead letter {job_id}"):
             [answer] = await self._send([(letter, message)])
-        _check(letter, message, answer)
+        if problem := _problem(letter, message, answer):
+            raise problem
         return message.job_id
 
     async def replay_all(
@@ -156,19 +158,66 @@ class DeadLetters:
         """
         replayed = 0
         async for letters in self._store.steps(LetterFilter.of(filters)):
-            pairs: Sequence[tuple[Letter, Message]] = [*filter(None, map(self._pair, letters))]
-            async with answering("dead letters", BULK_TIMEOUT):
-                answers = await self._send(pairs)
-            for (letter, message), answer in zip(pairs, answers, strict=True):
-                try:
-                    _check(letter, message, answer)
-                except JobError as error:
-                    logger.warning("dead letter %s stays: %s", letter.job_id, error)
-                else:
-                    replayed += 1
+            replayed += (await self.replay_some(letters)).count(None)
             if progress:
                 progress(replayed)
         return replayed
+
+    async def replay_some(self, letters: Sequence[Letter]) -> Sequence[JobError | None]:
+        """Replay letters that were read, in one step; give for each why it was not, or None.
+
+        One that cannot be replayed stays, and the log says why.
+
+        Raises:
+            QueueUnavailable: Redis does not answer; some may have been replayed.
+        """
+        made = [self._message(letter) for letter in letters]
+        pairs = [(letter, new) for letter, new in zip(letters, made, strict=True) if isinstance(new, Message)]
+        async with answering("dead letters", BULK_TIMEOUT):
+            answers = iter(await self._send(pairs))
+        problems = [
+            _problem(letter, new, next(answers)) if isinstance(new, Message) else new
+            for letter, new in zip(letters, made, strict=True)
+        ]
+        for letter, problem in zip(letters, problems, strict=True):
+            if problem:
+                logger.warning("dead letter %s stays: %s", letter.job_id, problem)
+        return problems
+
+    async def would_replay(self, letters: Sequence[Letter], taken: set[str]) -> Sequence[bool]:
+        """Tell which of them `replay_some` would replay now, and change nothing.
+
+        Args:
+            letters: what was read.
+            taken: gets the keys of the locks that their jobs would take, and keep from those that come later.
+
+        Raises:
+            QueueUnavailable: Redis does not answer.
+        """
+        made = [self._message(letter) for letter in letters]
+        messages = [new for new in made if isinstance(new, Message)]
+        held: Sequence[int] = [0] * len(messages)
+        if any(message.locks for message in messages):
+            async with answering("dead letters", BULK_TIMEOUT):
+                held = await self._held(args=[scripts.packed([message.locks for message in messages])])
+        would: set[str] = set()
+        for message, is_held in zip(messages, held, strict=True):
+            names = {lock[0] for lock in message.locks}
+            if not is_held and names.isdisjoint(taken):
+                taken |= names
+                would.add(message.job_id)
+        return [isinstance(new, Message) and new.job_id in would for new in made]
+
+    async def discard_some(self, letters: Sequence[Letter]) -> int:
+        """Throw letters away that were read, in one step, and give how many were there.
+
+        Raises:
+            QueueUnavailable: Redis does not answer; some may have been thrown away.
+        """
+        async with answering("dead letters", BULK_TIMEOUT):
+            gone = [(letter.job_id, letter.died) for letter in letters]
+            count: int = await self._discard(args=[scripts.packed(gone)])
+        return count
 
     async def discard(self, job_id: str) -> None:
         """Throw one away.
@@ -198,17 +247,14 @@ class DeadLetters:
         """
         count = 0
         async for letters in self._store.steps(LetterFilter.of(filters)):
-            gone = [(letter.job_id, letter.died) for letter in letters]
-            async with answering("dead letters", BULK_TIMEOUT):
-                count += await self._discard(args=[scripts.packed(gone)])
+            count += await self.discard_some(letters)
         return count
 
-    def _pair(self, letter: Letter) -> tuple[Letter, Message] | None:
+    def _message(self, letter: Letter) -> Message | JobError:
         try:
-            return letter, new_message(self._pool, letter)
+            return new_message(self._pool, letter)
         except JobError as error:
-            logger.warning("dead letter %s stays: %s", letter.job_id, error)
-            return None
+            return error
 
     async def _send(self, pairs: Sequence[tuple[Letter, Message]]) -> Sequence[Any]:
         jobs = [(old.job_id, old.died, new.job_id, new.queue_key, new.due, new.delay, new.locks) for old, new in pairs]
@@ -216,12 +262,15 @@ class DeadLetters:
         return answers
 
 
-def _check(letter: Letter, message: Message, answer: Any) -> None:
-    """Raise what the answer of `replay.lua` means, unless it was replayed."""
+def _problem(letter: Letter, message: Message, answer: Any) -> JobError | None:
+    """Say what the answer of `replay.lua` means; None: it was replayed."""
     if answer == 0:
-        raise DeadLetterNotFoundError(letter.job_id)
+        return DeadLetterNotFoundError(letter.job_id)
     if isinstance(answer, Exception):
-        raise JobError(f"job {letter.job_id} is not replayed: Redis refused: {answer}") from answer
+        refusal = JobError(f"job {letter.job_id} is not replayed: Redis refused: {answer}")
+        refusal.__cause__ = answer
+        return refusal
     if answer != 1:
         problem = f"{message.task} is unique, and job {answer[1].decode()} is the same"
-        raise UnreplayableError(letter.job_id, problem)
+        return UnreplayableError(letter.job_id, problem)
+    return None

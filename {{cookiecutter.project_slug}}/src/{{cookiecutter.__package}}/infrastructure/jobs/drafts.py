@@ -14,9 +14,9 @@ from .messages import (
     encode_payload,
     idempotency_lock,
     new_job_id,
-    origin,
     unique_lock,
 )
+from .origins import origin
 from .policy import checked_unique
 from .records import JobPriority
 
@@ -40,6 +40,7 @@ class DraftOptions(TypedDict, total=False):
     idempotency_ttl: float | timedelta
     correlation_id: str | None
     replay_of: str | None
+    owner: str | None
     queue_key: str | None
     part: Mapping[str, Any] | None
 
@@ -61,6 +62,7 @@ class Draft:
         idempotency_ttl: float | timedelta = IDEMPOTENCY_TTL,
         correlation_id: str | None = None,
         replay_of: str | None = None,
+        owner: str | None = None,
         queue_key: str | None = None,
         part: Mapping[str, Any] | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Draft:
             idempotency_ttl: seconds (or a timedelta) for which an idempotency key is known.
             correlation_id: what ties them to a request; by default that of the running request or job.
             replay_of: id of the first job, if this does the same again.
+            owner: whose they are; by default of whoever has the running request or job. Empty: nobody's.
             queue_key: key of the lane, for a queue whose key is not made of a name.
             part: what they take from a workflow, and give to it, see `parts.wishes`.
 
@@ -94,7 +97,8 @@ class Draft:
         own = self._policy and self._policy.unique
         self._unique = own if unique is None else checked_unique("unique", unique)
         self._idempotency_ttl = idempotency_ttl
-        self._more = {**origin(correlation_id=correlation_id, replay_of=replay_of), **({"wf": part} if part else {})}
+        from_where = origin(correlation_id=correlation_id, replay_of=replay_of, owner=owner)
+        self._more = {**from_where, **({"wf": part} if part else {})}
         self._serializer, self._limit = pool.job_serializer, pool.max_payload
 
     def message(

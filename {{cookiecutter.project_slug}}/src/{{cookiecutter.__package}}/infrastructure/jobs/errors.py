@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .records import BatchResult
+    from .records import BatchResult, JobStatus
 
 
 class JobError(Exception):
@@ -110,6 +110,7 @@ class InvalidPolicyError(JobError, ValueError):
 
     def __init__(self, setting: str, value: object, problem: str) -> None:
         super().__init__(f"{setting}={value!r}: {problem}")
+        self.setting = setting
 
 
 class InvalidQueryError(JobError, ValueError):
@@ -117,6 +118,7 @@ class InvalidQueryError(JobError, ValueError):
 
     def __init__(self, setting: str, value: object, problem: str) -> None:
         super().__init__(f"{setting}={value!r}: {problem}")
+        self.setting = setting
 
 
 class InvalidScheduleError(JobError, ValueError):
@@ -124,6 +126,8 @@ class InvalidScheduleError(JobError, ValueError):
 
     def __init__(self, name: object, problem: object) -> None:
         super().__init__(f"schedule {name!r}: {problem}")
+        #: Which of its settings makes no sense, if it is one.
+        self.setting: str | None = getattr(problem, "setting", None)
 
 
 class ScheduleNotFoundError(JobError, LookupError):
@@ -197,6 +201,23 @@ class JobNotFoundError(JobError, LookupError):
 
     def __init__(self, job_id: str | None) -> None:
         super().__init__(f"{job_id!r} is no job or workflow that is known; perhaps its result is no longer kept")
+
+
+class WrongStateError(JobError, ValueError):
+    """A job is not where it would have to be for this."""
+
+    def __init__(self, job_id: str, status: JobStatus, problem: str) -> None:
+        super().__init__(f"job {job_id} is {status.value}: {problem}")
+        self.job_id = job_id
+        #: Where it is.
+        self.status = status
+
+
+class WorkerNotFoundError(JobError, LookupError):
+    """There is no such worker."""
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__(f"no worker {worker_id!r} is alive; perhaps it has ended")
 
 
 class MissingPackageError(JobError, ImportError):

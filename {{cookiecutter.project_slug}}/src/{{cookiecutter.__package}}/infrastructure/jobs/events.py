@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from . import keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from redis.asyncio import Redis
 
@@ -32,8 +32,9 @@ def message(status: str, job_ids: list[str]) -> str:
 class End:
     """One waiter's view of one job."""
 
-    def __init__(self, look: float) -> None:
+    def __init__(self, look: float, listen: Callable[[], object]) -> None:
         self._look = look
+        self._listen = listen
         self.event = asyncio.Event()
 
     async def wait(self) -> None:
@@ -42,6 +43,7 @@ class End:
             async with asyncio.timeout(self._look):
                 await self.event.wait()
         self.event.clear()
+        self._listen()  # again, if the connection was lost
 
 
 class JobEvents:
@@ -61,11 +63,9 @@ class JobEvents:
             job_id: the job.
             look: seconds after which the waiter looks for itself.
         """
-        end = End(look or LOOK)
+        end = End(look or LOOK, self._begin)
         self._ends[job_id].add(end)
-        if self._listening is None or self._listening.done():
-            self._subscribed.clear()
-            self._listening = asyncio.create_task(self._listen())
+        self._begin()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
@@ -77,6 +77,11 @@ class JobEvents:
                 del self._ends[job_id]
             if not self._ends:
                 await self.close()
+
+    def _begin(self) -> None:
+        if self._listening is None or self._listening.done():
+            self._subscribed.clear()
+            self._listening = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
         """Listen no more."""

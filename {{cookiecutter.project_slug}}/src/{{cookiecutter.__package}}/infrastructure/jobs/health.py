@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from . import keys
 from .connections import close_client, make_client
-from .records import WorkerRecord
+from .workers import read_workers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from arq.connections import RedisSettings
+
+    from .records import WorkerRecord
 
 TIMEOUT = 1.0
 
@@ -39,17 +40,16 @@ def find_sign_of_life(settings: RedisSettings, queue_key: str) -> tuple[str | No
         What the last of them says, or None; the record of each worker, as far as they are of this engine; and, where
         there is no sign, the reason why.
     """
+    queue = keys.queue_name(queue_key)
 
     async def look(client: Redis) -> tuple[str | None, list[WorkerRecord]]:
         sign = await client.get(keys.health(queue_key))
-        ids = await client.zrange(keys.workers(queue_key), 0, -1)
-        workers = [keys.worker(worker_id.decode()) for worker_id in ids]
-        records = await client.mget(workers) if workers else []
-        return sign and sign.decode(), [msgspec.json.decode(data, type=WorkerRecord) for data in records if data]
+        workers = [record for record in await read_workers(client) if record.queues[0] == queue]
+        return sign and sign.decode(), workers
 
     found, problem = _ask(settings, look)
     sign, records = found or (None, [])
-    return sign, records, problem or f"no sign of life in queue {keys.queue_name(queue_key)!r} in the last seconds"
+    return sign, records, problem or f"no sign of life in queue {queue!r} in the last seconds"
 
 
 def _ask(settings: RedisSettings, question: Callable[[Redis], Awaitable[AnswerT]]) -> tuple[AnswerT | None, str | None]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from . import keys
 from .answers import answering
-from .errors import InvalidJobError, InvalidQueryError
+from .errors import InvalidJobError
+from .filters import ENDED, LIVE, LIVE_STATUSES, JobFilter
 from .lookup import LONGEST_LEASE, live_status, read_claim, read_payload, to_datetime
-from .paging import LOOK, Cursor, Page, SortedSets, Span, check_limit, pick
+from .paging import Cursor, Page, SortedSets, pick
 from .records import TERMINAL_STATUSES, HistoryRecord, JobPriority, JobStatus
 
 if TYPE_CHECKING:
@@ -22,41 +23,9 @@ if TYPE_CHECKING:
     from .paging import Entry
     from .pool import TaskPool
 
-#: The parts of a list, in their order.
-LIVE, ENDED = "live", "ended"
-LIVE_STATUSES = frozenset(JobStatus) - TERMINAL_STATUSES
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is asked for."""
-
-    statuses: frozenset[JobStatus]
-    task: str | None
-    queue: str | None
-    span: Span
-    limit: int
-
-    @property
-    def parts(self) -> list[str]:
-        live = [LIVE] if self.statuses & LIVE_STATUSES else []
-        return [*live, ENDED] if self.statuses & TERMINAL_STATUSES else live
-
-    def wants(self, record: HistoryRecord) -> bool:
-        """Tell whether a job fits; the time of one that has ended has been looked at before."""
-        return (
-            record.status in self.statuses
-            and self.task in {None, record.task}
-            and self.queue in {None, record.queue}
-            and (record.status in TERMINAL_STATUSES or record.enqueue_time in self.span)
-        )
-
-    def look(self, part: str) -> int:
-        """Give the number of jobs to look at: no more than are given, where all are wanted."""
-        everything = self.task is None and self.queue is None
-        if part == LIVE:
-            everything = everything and self.statuses >= LIVE_STATUSES and self.span == (None, None)
-        return self.limit if everything else LOOK
+#: Lines that a search looks through in one step, for each status; and seconds for the whole search.
+SEARCHED = 5_000
+SEARCH_TIMEOUT = 10.0
 
 
 class JobHistory:
@@ -102,20 +71,46 @@ class JobHistory:
             InvalidQueryError: an argument makes no sense; the message says which.
             QueueUnavailable: Redis does not answer.
         """
-        query = _Query(_statuses(status), task, queue, Span.of(since, until), check_limit(limit))
+        query = JobFilter.of(status, task=task, queue=queue, since=since, until=until, limit=limit)
+        return await self.page(query, cursor)
+
+    async def page(self, query: JobFilter, cursor: str | None = None) -> Page[HistoryRecord]:
+        """Give a page of what is asked for; see `list`."""
         place = Cursor.decode(cursor, query.parts)
         jobs: tuple[HistoryRecord, ...] = ()
         async with answering("list of jobs"):
             for part in query.parts[query.parts.index(place.part) :]:
                 place = place if place.part == part else Cursor(part)
-                if len(jobs) == limit:
+                if len(jobs) == query.limit:
                     return Page(jobs, place.encode())
                 read = self._live if part == LIVE else self._ended
-                found, last = await read(query, place, limit - len(jobs))
+                found, last = await read(query, place, query.limit - len(jobs))
                 jobs = (*jobs, *found)
                 if last:
                     return Page(jobs, Cursor(part, last.score, _job_id(last, part)).encode())
         return Page(jobs, None)
+
+    async def find(self, job_id: str) -> HistoryRecord | None:
+        """Find what the history says of a job that has ended, of the latest of that id.
+
+        It looks through all lines, a part at a time: for people, and for where nothing else is known of the job.
+
+        Raises:
+            QueueUnavailable: Redis does not answer.
+        """
+        pattern = re.sub(rb"([\\[\]*?])", rb"\\\1", _line_start(job_id)) + b"*"
+        places = {status: 0 for status in JobStatus if status in TERMINAL_STATUSES}
+        found: dict[float, HistoryRecord] = {}
+        async with answering(f"history of job {job_id}", SEARCH_TIMEOUT):
+            while places:
+                async with self._pool.pipeline(transaction=False) as pipe:
+                    for status, place in places.items():
+                        pipe.zscan(keys.history(status), place, match=pattern, count=SEARCHED)
+                    pages = await pipe.execute()
+                for status, (_, lines) in zip(places, pages, strict=True):
+                    found |= {ended: _read_line(status, line) for line, ended in lines}
+                places = {status: place for status, (place, _) in zip(places, pages, strict=True) if place}
+        return found[max(found)] if found else None
 
     async def counts(self) -> dict[JobStatus, int]:
         """Count the jobs that have ended, by their status, as far as they are kept."""
@@ -126,7 +121,7 @@ class JobHistory:
             numbers = await pipe.execute()
         return dict(zip(statuses, numbers, strict=True))
 
-    async def _ended(self, query: _Query, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
+    async def _ended(self, query: JobFilter, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
         statuses = {keys.history(status): status for status in query.statuses & TERMINAL_STATUSES}
         look = query.look(ENDED)
         last, first = query.span.bounds
@@ -139,7 +134,7 @@ class JobHistory:
 
         return await pick(entries, read, limit=limit, look=look)
 
-    async def _live(self, query: _Query, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
+    async def _live(self, query: JobFilter, place: Cursor, limit: int) -> tuple[Sequence[HistoryRecord], Entry | None]:
         async with self._pool.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.smembers(keys.QUEUES)
@@ -186,18 +181,6 @@ class JobHistory:
         )
 
 
-def _statuses(status: JobStatus | str | Iterable[JobStatus | str] | None) -> frozenset[JobStatus]:
-    if status is None:
-        return frozenset(JobStatus)
-    wanted = [status] if isinstance(status, str) else list(status)
-    for name in wanted:
-        if name not in set(JobStatus):
-            raise InvalidQueryError("status", name, f"give one of {', '.join(JobStatus)}, or several of them")
-    if not wanted:
-        raise InvalidQueryError("status", status, "give one at least; None stands for all")
-    return frozenset(map(JobStatus, wanted))
-
-
 def _due_between(statuses: frozenset[JobStatus], now: int) -> tuple[float, float]:
     """Give the scores between which jobs of these statuses stand, so that a long queue need not be looked through."""
     live = statuses & LIVE_STATUSES
@@ -207,7 +190,7 @@ def _due_between(statuses: frozenset[JobStatus], now: int) -> tuple[float, float
     return first, now + 1 if live == {JobStatus.PENDING} else float("inf")
 
 
-def _sets(query: _Query, known: Iterable[bytes]) -> list[str]:
+def _sets(query: JobFilter, known: Iterable[bytes]) -> list[str]:
     """Give the keys of the sorted sets in which such jobs may stand."""
     lanes = {*keys.lanes(keys.queue()), *(key.decode() for key in known)}
     with suppress(InvalidJobError):  # then it is the key of a plain arq client's, if anything

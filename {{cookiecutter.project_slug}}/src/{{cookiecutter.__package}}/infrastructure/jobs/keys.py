@@ -43,6 +43,8 @@ PAUSED = "arq:paused"
 SCHEDULES = "arq:schedules"
 #: Set of the owners of schedules that have been written from code: keys of their queues.
 SCHEDULE_OWNERS = "arq:schedule-owners"
+#: Sorted set of the ids of the workers, by the time in ms at which their records expire.
+WORKERS = "arq:workers"
 
 #: Characters of the id of a job of a workflow: those of an id that the engine makes, a dash, and five digits.
 _PART_LENGTH = 38
@@ -236,9 +238,9 @@ def worker(worker_id: str) -> str:
     return f"arq:worker:{worker_id}"
 
 
-def workers(queue_key: str) -> str:
-    """Sorted set of the ids of the workers of a queue, by the time in ms at which their records expire."""
-    return f"arq:workers:{queue_key}"
+def order(worker_id: str) -> str:
+    """What a worker is to do, until it is gone; and the channel on which it is told."""
+    return f"arq:order:{worker_id}"
 
 
 def health(queue_key: str = default_queue_name) -> str:
@@ -271,6 +273,11 @@ def workflow_part(job_id: str) -> tuple[str, int] | None:
     if len(job_id) != _PART_LENGTH or job_id[-6] != "-" or not job_id[-5:].isdecimal():
         return None
     return job_id[:-6], int(job_id[-5:])
+
+
+def statistics(span: str) -> str:
+    """Hash of what was counted in a span of time: its length in s, a colon, and its begin, in s since 1970."""
+    return f"arq:statistics:{span}"
 
 
 def schedule(schedule_id: str) -> str:

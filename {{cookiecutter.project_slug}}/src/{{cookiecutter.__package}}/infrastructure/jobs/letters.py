@@ -10,11 +10,12 @@ from .answers import answering
 from .errors import DeadLetterNotFoundError, InvalidQueryError, UnreplayableError
 from .lookup import UNKNOWN_TASK, ended_record, read_attempt
 from .messages import Message, Timing, new_job_id
+from .origins import read_origin
 from .paging import PART, SortedSets, Span
 from .records import FailureCause, JobRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from .paging import Entry
@@ -118,7 +119,7 @@ class LetterStore:
         ]
         return [letter if letter and wanted.wants(letter) else None for letter in letters]
 
-    async def steps(self, wanted: LetterFilter) -> AsyncIterator[list[Letter]]:
+    async def steps(self, wanted: LetterFilter) -> AsyncGenerator[list[Letter], None]:
         """Give those that are wanted and have died by now, the earliest first, some at a time."""
         async with answering("dead letters"):
             seconds, microseconds = await self._pool.time()
@@ -178,8 +179,7 @@ def new_message(
     if "p" in data:
         try:
             payload = (pool.job_deserializer or codec.deserialize)(data["p"])
-            data = {**data, "f": payload["f"], "a": payload["a"], "k": payload["k"], "c": payload.get("c")}
-            data["o"] = payload.get("o")
+            data = {**data, "f": payload["f"], "a": payload["a"], "k": payload["k"], **read_origin(payload)}
         except Exception:  # noqa: BLE001 - whatever is wrong with it
             if not edited:
                 timing = Timing.of(UNKNOWN_TASK, defer_until=None, defer_by=defer_by, expires=None)
@@ -199,6 +199,7 @@ def new_message(
         defer_by=defer_by,
         correlation_id=data.get("c"),
         replay_of=data.get("o") or letter.job_id,
+        owner=data.get("u", ""),
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-import re
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from arq.utils import args_to_string, timestamp_ms, truncate
 
+from .secrets import masked, masked_arguments
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from .records import FailureCause
     from .running.attempts import Attempt
@@ -22,15 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("arq.worker")
 #: Milliseconds of lateness that the log mentions.
 LATE = 1_200
-#: Names of arguments whose values are never shown.
-SECRET = re.compile(
-    r"passw(or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|credential|authorization|cookie", re.IGNORECASE
-)
-HIDDEN = "***"
 #: Further fields of the lines about jobs; times are in seconds.
 FIELDS = ["job_event", "waited", "duration", "delay", "cause"]
-#: Key of structlog's context variables that ties a job to the request that led to it.
-CORRELATION_ID = "correlation_id"
 
 _fields: ContextVar[Mapping[str, Any]] = ContextVar("job_fields", default={})  # noqa: B039 - never changed
 
@@ -46,18 +38,11 @@ def add_job_fields(_logger: object, _method: str, event: MutableMapping[str, Any
 PROCESSORS = [add_job_fields, structlog.stdlib.ExtraAdder(FIELDS)]
 
 
-def current_correlation_id() -> str | None:
-    """Give the correlation id of the request or job that this code runs for."""
-    return structlog.contextvars.get_contextvars().get(CORRELATION_ID)
-
-
 def enter_job(attempt: Attempt, queue: str) -> None:
     """Make all that is logged from here on, in this asyncio task and its threads, tell the job."""
     _fields.set(
         {"job_id": attempt.claim.job_id, "task": attempt.name, "job_try": attempt.job_try, "queue": queue},
     )
-    if attempt.correlation_id:
-        structlog.contextvars.bind_contextvars(**{CORRELATION_ID: attempt.correlation_id})
 
 
 def started(attempt: Attempt, *, show_arguments: bool) -> None:
@@ -134,27 +119,8 @@ def buried(attempt: Attempt, cause: FailureCause) -> None:
 
 def arguments_text(function: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Show arguments as in a call, secrets masked by the names of the parameters and of keys inside."""
-    try:
-        names = list(inspect.signature(function).parameters)[1:] if function else []
-    except (TypeError, ValueError):  # a compiled function may have no signature
-        names = []
-    shown = [
-        HIDDEN if position < len(names) and SECRET.search(names[position]) else masked(value)
-        for position, value in enumerate(args)
-    ]
-    return args_to_string(tuple(shown), masked(dict(kwargs)))
-
-
-def masked(value: Any) -> Any:
-    """Give the value with everything hidden that stands under the name of a secret, however deep."""
-    if isinstance(value, Mapping):
-        return {
-            name: HIDDEN if isinstance(name, str) and SECRET.search(name) else masked(inner)
-            for name, inner in value.items()
-        }
-    if type(value) in {list, tuple, set}:
-        return type(value)(map(masked, value))
-    return value
+    shown_args, shown_kwargs = masked_arguments(function, args, kwargs)
+    return args_to_string(shown_args, shown_kwargs)
 
 
 def _extra(event: str, **fields: Any) -> dict[str, Any]:

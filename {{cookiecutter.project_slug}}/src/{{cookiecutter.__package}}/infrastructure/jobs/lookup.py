@@ -12,6 +12,7 @@ from arq.jobs import JobStatus as ArqStatus
 
 from . import codec, keys
 from .errors import UnreadableError
+from .origins import origin_fields
 from .outcomes import error_text
 from .records import TERMINAL_STATUSES, AttemptRecord, FailureCause, JobRecord, JobStatus, Progress
 
@@ -79,8 +80,7 @@ async def read_record(client: ArqRedis, job_id: str) -> JobRecord | None:
         worker=worker,
         progress=report,
         attempts=earlier,
-        replay_of=data.get("o"),
-        correlation_id=data.get("c"),
+        **origin_fields(data),
     )
 
 
@@ -223,8 +223,7 @@ def ended_record(
         worker=data.get("w"),
         progress=progress,
         attempts=(*earlier, *last),
-        replay_of=data.get("o"),
-        correlation_id=data.get("c"),
+        **origin_fields(data),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from arq.utils import timestamp_ms, to_ms
 
-from . import codec, keys, logs
+from . import codec, keys
 from .errors import InvalidJobError, PayloadTooLargeError, UnserializableError
 from .policy import Unique
 
@@ -155,12 +155,6 @@ def idempotency_lock(task: str, key: str, ttl: float | timedelta) -> Lock:
     if not isinstance(key, str) or not key or milliseconds <= 0:
         raise InvalidJobError(f"{task}: an idempotency key is a text, kept for some seconds; this is {key!r}, {ttl!r}")
     return keys.idempotency(key), "key", milliseconds
-
-
-def origin(*, correlation_id: str | None = None, replay_of: str | None = None) -> dict[str, str]:
-    """Give what a payload says of where its job comes from; without an id, that of the running request or job."""
-    known = {"c": correlation_id or logs.current_correlation_id(), "o": replay_of}
-    return {name: value for name, value in known.items() if value}
 
 
 def encode_payload(

@@ -30,6 +30,7 @@ from . import keys
 from .errors import QueueUnavailable
 from .lookup import read_payload
 from .messages import new_job_id
+from .origins import origin_fields
 from .records import JobRecord, JobStatus
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Outbox:
             queue=keys.queue_name(row["queue_key"]),
             priority=keys.priority(row["queue_key"]),
             enqueue_time=ms_to_datetime(data["et"]),
+            **origin_fields(data),
         )
 
     async def _row_of(self, job_id: str) -> RowMapping | None:

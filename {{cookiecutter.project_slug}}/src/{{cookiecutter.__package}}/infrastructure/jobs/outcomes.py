@@ -38,12 +38,12 @@ def result_data(  # one argument for each field of arq's result
     result: Any,
     worker: str | None = None,
     cause: FailureCause | None = None,
-    replay_of: str | None = None,
-    correlation_id: str | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Give the result of a job as arq stores it, with what only this engine knows; times are in ms.
 
-    `worker` is the one that ran the try which the job ended with; None: it did not end with a try.
+    `worker` is the one that ran the try which the job ended with; None: it did not end with a try. `origin` is what
+    `origins.read_origin` gives.
     """
     data: dict[str, Any] = {
         "t": tries,
@@ -61,10 +61,7 @@ def result_data(  # one argument for each field of arq's result
     }
     if cause:
         data["n"] = cause.value
-    if replay_of:
-        data["o"] = replay_of
-    if correlation_id:
-        data["c"] = correlation_id
+    data.update(origin or {})
     return data
 
 
@@ -110,7 +107,14 @@ def attempt_line(outcome: str, *, worker: str, started: int, finished: int, erro
 
 
 def error_text(error: Any) -> str:
-    """Give the class and the message of an error: `ValueError: no such user`; a text is given as it is."""
+    r"""Give the class and the message of an error: `ValueError: no such user`; a text is given as it is.
+
+    Halves of surrogate pairs, as in names of files that are not UTF-8, are written as `\udcff`: JSON cannot hold them.
+    """
+    return _error_text(error).encode("utf-8", "backslashreplace").decode()
+
+
+def _error_text(error: Any) -> str:
     if not isinstance(error, BaseException):
         return str(error)
     try:

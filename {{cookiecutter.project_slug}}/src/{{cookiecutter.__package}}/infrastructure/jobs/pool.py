@@ -17,7 +17,8 @@ from .drafts import Draft
 from .errors import JobError, QueueFull, QueueUnavailable
 from .events import JobEvents
 from .lookup import TaskJob, WokenJob, read_record
-from .messages import Message, Timing, encode_payload, new_job_id, origin
+from .messages import Message, Timing, encode_payload, new_job_id
+from .origins import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import keys, scripts
@@ -12,6 +12,7 @@ from .letters import BULK_TIMEOUT
 from .lookup import LONGEST_LEASE, read_payload
 from .paging import SortedSets
 from .records import JobPriority
+from .statistics import MINUTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -40,6 +41,8 @@ class QueueRecord:
     #: Seconds for which the oldest job has been due that is not running; None: none is due.
     age: float | None = None
     paused: bool = False
+    #: Jobs that workers have ended, in a minute: about the mean of the last five.
+    rate: float = 0.0
     #: `depth`, by priority.
     priorities: dict[JobPriority, int] = field(default_factory=lambda: dict.fromkeys(JobPriority, 0))
 
@@ -160,7 +163,8 @@ class Queues:
 
     async def _describe(self, lanes: Sequence[str], *, everything: bool = False) -> Sequence[QueueRecord]:
         async with answering("queues"):
-            now, paused, counts = await self._count(keys=lanes, args=[int(everything), LONGEST_LEASE])
+            now, paused, counts, ended = await self._count(keys=lanes, args=[int(everything), LONGEST_LEASE])
+        rates = {key.decode(): _rate(*numbers, now=now) for key, *numbers in ended}
         resting = {key.decode() for key in paused}
         queues: dict[str, list[tuple[JobPriority, tuple[int, ...], bytes]]] = {}
         for lane, *numbers, first in counts:
@@ -168,7 +172,10 @@ class Queues:
             queues.setdefault(keys.queue_of(key), []).append((keys.priority(key), tuple(numbers), first))
         for key in resting if everything else ():
             queues.setdefault(key, [])
-        records = [_record(key, found, now=now, paused=key in resting) for key, found in queues.items()]
+        records = [
+            replace(_record(key, found, now=now, paused=key in resting), rate=rates.get(key, 0.0))
+            for key, found in queues.items()
+        ]
         return sorted(records, key=lambda record: (record.name != keys.DEFAULT_QUEUE, record.name))
 
     async def _older(self, names: Sequence[str], began: int) -> AsyncIterator[Sequence[str]]:
@@ -203,6 +210,11 @@ async def count_jobs(client: Redis, lanes: Iterable[str]) -> int:
             pipe.zcard(lane)
             pipe.zcard(keys.outside(lane))
         return sum(await pipe.execute())
+
+
+def _rate(this: bytes | int, last: bytes | int, *, now: int) -> float:
+    """Give the jobs that have ended in a minute: of the span before this one, as much as makes this one whole."""
+    return (int(this) + int(last) * (1 - now / 1000 % MINUTES / MINUTES)) / (MINUTES / 60)
 
 
 def _record(

@@ -55,6 +55,17 @@ class FailureCause(StrEnum):
     """Its payload cannot be read."""
 
 
+class WorkerState(StrEnum):
+    """What a worker does about jobs."""
+
+    RUNNING = "running"
+    """It starts what is due."""
+    QUIET = "quiet"
+    """It starts nothing more, and finishes what it runs."""
+    STOPPING = "stopping"
+    """It is about to end."""
+
+
 class Misfire(StrEnum):
     """What becomes of ticks that were missed, because no worker ran when they came."""
 
@@ -134,6 +145,8 @@ class JobRecord:
     replay_of: str | None = None
     #: What ties the job to the request that led to it.
     correlation_id: str | None = None
+    #: Whose it is; a text that only the application understands.
+    owner: str | None = None
 
     @property
     def duration(self) -> float | None:
@@ -178,6 +191,7 @@ class WorkerRecord:
     queues: list[str]
     #: Release of the project.
     version: str
+    state: WorkerState = WorkerState.RUNNING
     #: Jobs that it runs now.
     running: int = 0
     #: Jobs since it was started: ended well, failed for good, put back for another try, lost to another worker.

@@ -83,6 +83,7 @@ class TaskRegistry:
         listed = {task: name for name, task in reversed(tasks.items())}
         # Of several tasks made from one function, the one that was listed as it is comes first.
         self._names = {function_of(task): name for name, task in reversed(tasks.items())} | listed
+        self._tasks = tasks
         self._policies = {name: policy_of(task) for name, task in tasks.items()}
         self._signatures = {name: _signature(name, task) for name, task in tasks.items()}
         self._keywords = {name: _keywords(signature) for name, signature in self._signatures.items()}
@@ -107,6 +108,10 @@ class TaskRegistry:
         except (KeyError, TypeError):  # TypeError: not hashable, so certainly no task
             raise UnknownTaskError(task if isinstance(task, str) else _place(task), self._policies) from None
 
+    def names(self) -> list[str]:
+        """Give the registered names, sorted."""
+        return sorted(self._policies)
+
     def policy_of(self, name: str) -> TaskPolicy:
         """Give what the task of this registered name sets for itself."""
         return self._policies[name]
@@ -125,6 +130,13 @@ class TaskRegistry:
     def find_policy(self, name: str) -> TaskPolicy | None:
         """Give what the task of this name sets for itself; None for a task that is not registered."""
         return self._policies.get(name)
+
+    def find_function(self, task: str) -> TaskFunction | None:
+        """Give the function that a task runs, by its name or its dotted path; None if none is registered so."""
+        try:
+            return function_of(self._tasks[self.name_of(task)])
+        except UnknownTaskError:
+            return None
 
     def bound(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Give the arguments of a call by the names of the task's parameters, defaults included.

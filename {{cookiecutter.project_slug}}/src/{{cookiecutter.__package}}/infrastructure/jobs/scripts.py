@@ -53,12 +53,15 @@ NAMES = {
     "SCHEDULE_OWNERS": keys.SCHEDULE_OWNERS,
     "WORKFLOWS": keys.workflow(""),
     "VALUES": keys.workflow_values(""),
+    "STATISTICS": keys.statistics(""),
 }
 
 #: The scripts that start or end jobs of tasks with limits.
 LIMITING = {"acquire", "sweep", "commit", "requeue", "cancel"}
 #: The scripts that end jobs of workflows.
 ADVANCING = {"commit", "cancel", "halt"}
+#: The scripts that count, and those that read what was counted.
+COUNTING = {"cancel", "count", "overview", "queues"}
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -76,6 +79,7 @@ def _source(name: str) -> str:
     defined = ", ".join(f"'{value}'" for value in NAMES.values())
     shared = _line("shared") + (_line("limits") if name in LIMITING else "")
     shared += _line("workflows") if name in ADVANCING else ""
+    shared += _line("statistics") if name in COUNTING else ""
     # All on the first line, so that Redis's line numbers are those of the file.
     return f"local {', '.join(NAMES)} = {defined} {shared}{_text(name)}"
 

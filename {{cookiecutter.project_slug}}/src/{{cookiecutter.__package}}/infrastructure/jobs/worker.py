@@ -31,6 +31,7 @@ from .running import threads
 from .running.aborts import cancel_aborted, on_abort
 from .running.consumer import Consumer
 from .running.deadlines import Deadlines
+from .running.orders import on_order
 from .running.outage import Outage
 from .running.presence import Presence, new_worker_id
 from .running.processes import ProcessPool
@@ -77,7 +78,8 @@ class Worker(StoppingWorker):
       slots that are kept free for each, where it is a mapping or a text such as `emails=5,reports`.
     - `schedules`: `Schedule`s, beside arq's `cron_jobs`; each tick of either leads to one job, whatever the clocks say.
     - SIGTERM lets running jobs finish for `job_completion_wait`, 30 seconds unless told otherwise, and hands back the
-      rest; a second signal ends the waiting.
+      rest; a second signal ends the waiting. `Workers.stop` does the same as the first; `Workers.quiet` lets it start
+      nothing more.
     - Redis away: at start and later, the worker waits and says so, instead of ending.
     - A Redis that evicts keys is refused at start, unless `allow_eviction`; one that persists nothing is warned of,
       unless `allow_no_persistence`.
@@ -190,13 +192,13 @@ class Worker(StoppingWorker):
         self.retention = retention
         #: What is done about a message on a channel, by the channel.
         self.signals: dict[str, Handler] = {keys.QUEUES: on_lane, keys.SCHEDULES: on_schedule}
+        self.signals[keys.order(self.presence.record.worker_id)] = on_order
         if allow_abort_jobs:
             self.signals[keys.ABORTS] = on_abort
         self._services = Services([listen_for_signals, keep_trimmed, keep_sweeping, keep_scheduled, *services])
         self.scheduler = Scheduler(self, schedules, cron_jobs=cron_jobs, max_payload=max_payload)
         self.plans: dict[str, Plan] = {}
         self.limits: Limits
-        self._next_tick = float("-inf")
 
     def run(self) -> None:
         """Work until told to stop; `on_shutdown` has run when it returns."""
@@ -208,10 +210,7 @@ class Worker(StoppingWorker):
 
     async def main(self) -> None:
         """Wait for Redis, look at its settings, then work until stopped, or in burst mode until nothing is left."""
-        # `arq --watch` runs one worker again and again.
-        self.stopping, self._next_tick = False, float("-inf")
-        self.presence.reset()
-        self._hurry.clear()
+        self.begin()
         self.scheduler.reset()
         if self._pool is None and self.redis_settings is not None:
             self._pool = TaskPool.from_settings(

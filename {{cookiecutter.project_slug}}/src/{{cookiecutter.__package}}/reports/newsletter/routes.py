@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse
 
-from ...accounts.dependencies import AdminUser, CurrentUser
+from ...accounts.dependencies import CurrentUser, ViewerUser
 from ...api.dependencies import Session
 from ...api.problems import Problem, problem_responses
 from ...infrastructure.signing import InvalidTokenError, verify
@@ -70,8 +70,8 @@ async def unsubscribe_by_link(token: Token, session: Session) -> str:
 
 
 @router.get("/newsletters/{newsletter_id}", responses=problem_responses(401, 403, 404))
-async def read_newsletter(newsletter_id: NewsletterId, _admin: AdminUser, session: Session) -> NewsletterRead:
-    """Look a newsletter up; for admins."""
+async def read_newsletter(newsletter_id: NewsletterId, _viewer: ViewerUser, session: Session) -> NewsletterRead:
+    """Look a newsletter up; for admins and viewers."""
     newsletter = await service.get_newsletter(session, newsletter_id)
     if newsletter is None:
         raise Problem(404, f"no newsletter has the id {newsletter_id}")

@@ -191,8 +191,9 @@ async def everything(pool: TaskPool) -> dict[bytes, tuple[bytes, int]]:
 
 
 async def names(pool: TaskPool) -> set[str]:
-    """Give the keys that there are, without what is known of all queues together."""
-    return {key.decode() for key in await pool.keys()} - {keys.QUEUES}
+    """Give the keys that there are, without what is known of all queues and tasks together."""
+    found = {key.decode() for key in await pool.keys()} - {keys.QUEUES}
+    return {key for key in found if not key.startswith(keys.statistics(""))}
 
 
 async def score_of(pool: TaskPool, job_id: str, queue: str = QUEUE) -> float:

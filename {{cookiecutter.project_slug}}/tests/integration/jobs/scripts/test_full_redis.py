@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from {{ cookiecutter.__package }}.infrastructure.jobs import keys, scripts
 
@@ -181,6 +181,14 @@ async def test_a_full_redis_lets_running_jobs_be_asked_to_end(pool: TaskPool, me
     async with full(pool):
         assert await cancel(pool, "a", terminate=True) == b"asked"
     assert await pool.zrange(keys.ABORTS, 0, -1) == [b"a"]
+
+
+async def test_a_full_redis_takes_all_numbers_or_none(pool: TaskPool) -> None:
+    """So the worker that keeps them until it is not full any more counts nothing twice."""
+    async with full(pool):
+        with pytest.raises(OutOfMemoryError):
+            await scripts.script(pool, "count")(args=['{"task": {"success": 1}}', "{}"])
+    assert await pool.keys(keys.statistics("*")) == []
 
 
 async def test_a_full_redis_is_trimmed(pool: TaskPool) -> None:

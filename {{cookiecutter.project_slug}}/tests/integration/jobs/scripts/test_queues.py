@@ -33,7 +33,7 @@ URGENT = keys.queue("mail", JobPriority.CRITICAL)
 async def count(
     pool: TaskPool, lanes: Sequence[str] = (QUEUE,), *, everything: bool = False
 ) -> tuple[int, set[bytes], dict[str, tuple[int, int, int, int, float | None]]]:
-    now, paused, counts = await scripts.script(pool, "queues")(keys=lanes, args=[int(everything), LONGEST_LEASE])
+    now, paused, counts, _ = await scripts.script(pool, "queues")(keys=lanes, args=[int(everything), LONGEST_LEASE])
     found = {lane.decode(): (*numbers, float(first) if first else None) for lane, *numbers, first in counts}
     assert len(found) == len(counts)
     return now, set(paused), found

@@ -59,7 +59,8 @@ async def make(
     lanes = lanes or [QUEUE] * (total + callback)
     payloads = [PAYLOAD] * (len(lanes) if here is None else here)
     args: list[Any] = [FLOW, kind, policy, total, "1" if callback else "", "[]", KEEP]
-    return await scripts.script(pool, "workflow")(args=[*args, scripts.packed(lanes), scripts.packed([]), *payloads])
+    jobs: list[Any] = [scripts.packed(lanes), scripts.packed([]), "", *payloads]
+    return await scripts.script(pool, "workflow")(args=[*args, *jobs])
 
 
 async def halt(pool: TaskPool, *, terminate: bool = False) -> Any:

@@ -16,12 +16,14 @@
 | `deadlines` | when a try has taken too long |
 | `aborts` | jobs that somebody wants to be ended |
 | `signals` | what a worker is told while it runs |
+| `orders` | what it is ordered from outside |
 | `threads` | where plain functions run |
 | `processes`, `child` | where functions run that compute, and the other side of that |
 | `commits` | recording what became of jobs |
+| `counters` | counting what jobs came to |
 | `wakeup` | waking an idle worker |
 | `outage` | Redis being away |
 | `services` | what a worker does beside its jobs |
 | `presence` | a worker's sign of life |
-| `stopping` | how a worker is told to stop |
+| `stopping` | how a worker stops, or rests |
 """

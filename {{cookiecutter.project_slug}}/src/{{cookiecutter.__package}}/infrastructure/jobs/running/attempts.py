@@ -13,8 +13,10 @@ from arq.worker import JobExecutionFailed, Retry, RetryJob
 
 from .. import keys, logs
 from ..limits import may_start
+from ..origins import enter_origin, read_origin
 from ..outcomes import attempt_line
 from ..records import FailureCause, JobStatus
+from ..statistics import RETRIED
 from ..workflows.parts import Part, take, why_given_up
 from .commits import Return
 from .endings import end_of
@@ -22,12 +24,15 @@ from .plans import plan_of
 from .unknown import UNKNOWN_TASK_DELAY, may_wait
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arq.typing import StartupShutdown
 
     from ..policy import Hook
     from ..worker import Worker
     from .claims import Claim
     from .commits import End
+    from .counters import Tally
     from .plans import Plan
 
 logger = logging.getLogger("arq.worker")
@@ -42,14 +47,13 @@ class Attempt:
     __slots__ = (
         "args",
         "claim",
-        "correlation_id",
         "enqueued",
         "job_try",
         "kwargs",
         "name",
+        "origin",
         "part",
         "plan",
-        "replay_of",
         "started",
         "worker",
     )
@@ -64,8 +68,7 @@ class Attempt:
         self.job_try = claim.attempt - claim.losses
         self.plan: Plan | None = None
         self.started = 0  # when the try began, in ms; 0: it has not
-        self.replay_of: str | None = None
-        self.correlation_id: str | None = None
+        self.origin: Mapping[str, str] = {}
         self.part = Part.of(claim.job_id)
 
     @property
@@ -115,7 +118,7 @@ class Attempt:
         self._open()
         with suppress(DeserializationError):
             await self._take()
-        self.started = self.claim.started
+        self.started = self.claim.started - self.claim.ahead
         error = TimeoutError(f"{self.name} does not end although it is cancelled")
         logger.error("%s goes on although it is cancelled; it is given up, but takes up the worker's time", self.ref)
         execution = self.plan.execution if self.plan else None
@@ -138,12 +141,13 @@ class Attempt:
             raise DeserializationError("unable to deserialize job") from error
         # Whoever enqueued the job may have asked to begin with another try than 1.
         self.job_try = claim.attempt - claim.losses + max(0, (asked_try or 1) - 1)
-        self.replay_of, self.correlation_id = data.get("o"), data.get("c")
+        self.origin = read_origin(data)
         if self.part:
             self.part = self.part.with_wishes(data.get("wf"))
         self.plan = plan_of(self.worker, self.name)
         if self.plan and self.plan.execution.limits:
             claim.group = self.name
+        enter_origin(self.origin)
         logs.enter_job(self, keys.queue_name(claim.queue_key))
 
     async def _take(self) -> None:
@@ -183,7 +187,7 @@ class Attempt:
             "job_try": self.job_try,
             "enqueue_time": ms_to_datetime(self.enqueued),
             "score": claim.due,
-            "replay_of": self.replay_of,
+            "replay_of": self.origin.get("o"),
             "fencing_token": f"{self.worker.presence.record.worker_id}:{self.claim.stamp}",
         }
 
@@ -241,13 +245,17 @@ class Attempt:
         log = self._log("handed_back")
         if cancelled and worker.stopping:
             return Return(claim, counts=False, lapsed=claim.lapsed, log=log)
-        return Return(claim, log=log)
+        return Return(claim, log=log, tally=self._tally())
 
     def _again(self, delay: float, error: BaseException | None) -> Return:
         self.worker.jobs_retried += 1
         logs.retrying(self, delay, error)
         outcome = "timeout" if self.claim.overdue else "failed" if error else "retry"
-        return Return(self.claim, delay=round(delay * 1000), log=self._log(outcome, error))
+        log = self._log(outcome, error)
+        return Return(self.claim, delay=round(delay * 1000), log=log, tally=self._tally())
+
+    def _tally(self) -> Tally:
+        return self.name, RETRIED, self.claim.queue_key, None
 
     def _log(self, outcome: str, error: BaseException | None = None) -> str:
         if not self.started:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from arq.utils import timestamp_ms
+
 from .. import scripts
 from .served import AGED
 
@@ -37,7 +39,7 @@ class Claim:
     #: (it was cancelled before it started), `expired` (it was not to be started so late), until when it had to start,
     #: in ms, or nothing.
     special: str
-    #: When it was claimed, in ms.
+    #: When it was claimed, in ms, by Redis's clock.
     started: int
     #: What tells this claim from others of this worker.
     stamp: str
@@ -51,6 +53,8 @@ class Claim:
     overdue: bool = False
     #: The group whose limit it counts for; empty: none.
     group: str = ""
+    #: What Redis's clock was ahead of this machine's then, in ms.
+    ahead: int = 0
 
     @property
     def lapsed(self) -> bool:
@@ -108,6 +112,7 @@ class Claimer:
             ],
         )
         self._ahead = now - asyncio.get_running_loop().time() * 1000
+        ahead = now - timestamp_ms()
         words = iter(flat)
         claims = [
             Claim(
@@ -120,6 +125,7 @@ class Claimer:
                 special.decode(),
                 now,
                 f"{attempt}:{now}",
+                ahead=ahead,
             )
             for job_id, payload, attempt, losses, due, number, special in zip(*[words] * 7, strict=True)
         ]

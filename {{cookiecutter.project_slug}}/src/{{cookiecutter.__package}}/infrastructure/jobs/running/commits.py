@@ -12,15 +12,18 @@ from redis.exceptions import RedisError
 
 from .. import scripts
 from ..cancelling import end_given_up, read_given_up
+from .counters import Counters
 from .outage import SLOW, Outage
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Awaitable, Callable, Sequence
 
     from arq.connections import ArqRedis
 
     from ..records import JobStatus
     from .claims import Claim
+    from .counters import Tally
 
 logger = logging.getLogger("arq.worker")
 
@@ -43,6 +46,8 @@ class End:
     dead: bool = False
     #: Of a part of a workflow: that, its number, why it has not ended well, and what it came to, if that is wanted.
     part: tuple[str, int, str, bytes] | None = None
+    #: What is counted of it.
+    tally: Tally | None = None
     #: Told whether it was recorded, for whoever waits.
     recorded: asyncio.Future[bool] | None = None
 
@@ -60,6 +65,8 @@ class Return:
     lapsed: bool = False
     #: How this try ended, as JSON; empty: nothing that anybody would want to know.
     log: str = ""
+    #: What is counted of this try; None: the job is only put back.
+    tally: Tally | None = None
     recorded: asyncio.Future[bool] | None = None
 
 
@@ -91,6 +98,8 @@ class Committer:
         self._token = token
         self._outage = outage
         self._recorded = recorded
+        #: What was recorded, for the statistics.
+        self.counters = Counters(client)
         self._ends: list[End] = []
         self._returns: list[Return] = []
         self._writer: asyncio.Task[None] | None = None
@@ -105,6 +114,12 @@ class Committer:
             self._returns.append(outcome)  # type: ignore[arg-type]
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    def put_back(self, claims: deque[Claim]) -> None:
+        """Hand back jobs that have not been started, and empty the list."""
+        while claims:
+            claim = claims.popleft()
+            self.add(Return(claim, counts=False, lapsed=claim.lapsed))
 
     async def flush(self) -> None:
         """Wait until everything is recorded."""
@@ -151,6 +166,9 @@ class Committer:
             if outcome.recorded and not outcome.recorded.done():
                 outcome.recorded.set_result(answer == 1)
             self._recorded(outcome.claim, answer == 1)
+        self.counters.add(
+            [outcome.tally for outcome, answer in zip(outcomes, answers, strict=True) if answer == 1 and outcome.tally]
+        )
 
     async def _send_ends(self, ends: Sequence[End], away: bool) -> list[int]:  # noqa: FBT001
         values: list[bytes] = []
@@ -159,7 +177,7 @@ class Committer:
                 end.claim.job_id,
                 end.claim.queue_key,
                 end.claim.stamp,
-                end.status.value,
+                end.status,
                 end.keep_result,
                 end.keep_claim,
                 end.line,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from .suspects import Suspects
 from .wakeup import WakeUp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from ..worker import Worker
     from .claims import Claim
@@ -36,8 +35,6 @@ STOP_WAIT = 5.0
 HURRY_WAIT = 0.5
 #: Milliseconds after which a job is looked at again that could not be started.
 AGAIN = 500
-#: What is done with a claimed job; it gives what is to be recorded.
-Step = Callable[[Attempt], Awaitable[End | Return | None]]
 #: Seconds between two looks at what else there is to do, for a worker without a free slot that never pauses.
 TICK = 0.5
 
@@ -150,6 +147,8 @@ class Consumer:
 
     def _start(self) -> None:
         """Start half as many jobs as may run at once: while one half runs, Redis gives the other."""
+        if not self._worker.allow_pick_jobs:
+            self._committer.put_back(self._ready)
         loop = asyncio.get_running_loop()
         for _ in range(min(len(self._ready), (self._worker.max_jobs + 1) // 2)):
             claim = self._ready.popleft()
@@ -194,7 +193,7 @@ class Consumer:
             self._stopping = None
         await self._leases.stop()
         await self._wakeup.stop()
-        await worker.presence.withdraw(worker.pool)
+        await asyncio.gather(self._committer.counters.close(), worker.presence.withdraw(worker.pool))
 
     def give_up(self, claim: Claim) -> None:
         """End the try of a job that was cancelled at its deadline, and goes on; what it still does counts no more."""
@@ -216,9 +215,7 @@ class Consumer:
         worker = self._worker
         if self._claiming:
             await asyncio.gather(self._claiming, return_exceptions=True)
-        while self._ready:
-            claim = self._ready.popleft()
-            self._committer.add(Return(claim, counts=False, lapsed=claim.lapsed))
+        self._committer.put_back(self._ready)
         if not worker.tasks:
             return
         was_stopping, worker.stopping = worker.stopping, True
@@ -237,7 +234,7 @@ class Consumer:
                 held.lost = True  # what it still does counts no more
         worker.stopping = was_stopping
 
-    async def _run(self, claim: Claim, step: Step) -> None:
+    async def _run(self, claim: Claim, step: Callable[[Attempt], Awaitable[End | Return | None]]) -> None:
         worker = self._worker
         outcome: End | Return | None = None
         try:
@@ -268,6 +265,11 @@ class Consumer:
         if self._worker.served.add(lanes):
             self._next_due = 0.0
             self._wakeup.listen_anew()
+
+    def wake(self) -> None:
+        """Rest no longer: there is something else to do than jobs."""
+        self._slot_freed.set()
+        self._wakeup.set()
 
     async def _rest(self) -> None:
         """Wait for a free slot, or for something to fill one with; never longer than `poll_delay`."""

@@ -20,6 +20,8 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from .. import keys
 from ..queues import count_jobs
 from ..records import WorkerRecord
+from ..workers import read_workers
+from .orders import obey
 from .served import learn_lanes
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ logger = logging.getLogger("arq.worker")
 
 #: Seconds that signing off may take.
 PATIENCE = 1.0
+#: Seconds after which a worker's id is forgotten that has not signed off; by the clocks of others, which may be wrong.
+GONE = 3600
 
 
 def new_worker_id() -> str:
@@ -69,18 +73,17 @@ class Presence:
             version=release(),
         )
         self._worker_key = keys.worker(worker_id)
-        self._workers_key = keys.workers(queue_key)
         self._health_key = health_key or keys.health(queue_key)
         self._interval = interval
         self._lifetime_ms = int(interval + 1) * 1000
         self._begun = self._told = float("-inf")
 
     def reset(self) -> None:
-        """Give the next sign of life at once: the worker is started, perhaps once more."""
+        """Give the next sign of life at once: the worker is started, perhaps once more, or its state has changed."""
         self._begun = float("-inf")
 
     async def tell_now_and_then(self, worker: Worker) -> None:
-        """Give a sign of life, if it is time for one, and learn what nobody has told: new lanes, and jobs.
+        """Give a sign of life, if it is time for one, and learn what nobody has told: orders, new lanes, and jobs.
 
         A job may come back from a worker that was lost, or only one that is busy by now may know when it is due.
         """
@@ -88,6 +91,7 @@ class Presence:
             return
         self._begun = time.monotonic()
         changed, line = await self.tell(worker)
+        await obey(worker)
         await learn_lanes(worker, look=self.record.queued > 0)
         if changed:
             logger.info("recording health: %s", line)
@@ -102,6 +106,7 @@ class Presence:
         record = replace(
             self.record,
             queues=[keys.queue_name(key) for key in worker.served.keys],
+            state=worker.state,
             running=len(worker.tasks),
             complete=worker.jobs_complete,
             failed=worker.jobs_failed,
@@ -118,7 +123,9 @@ class Presence:
         async with client.pipeline(transaction=False) as pipe:
             pipe.psetex(self._health_key, self._lifetime_ms, line)
             pipe.psetex(self._worker_key, self._lifetime_ms, msgspec.json.encode(asdict(self.record)))
-            pipe.zadd(self._workers_key, self._expiry())
+            if self._told < 0:  # the first time
+                pipe.zremrangebyscore(keys.WORKERS, "-inf", (time.time() - GONE) * 1000)
+            pipe.zadd(keys.WORKERS, self._expiry())
             try:
                 await pipe.execute()
             except OutOfMemoryError as error:
@@ -134,26 +141,23 @@ class Presence:
         async with client.pipeline(transaction=False) as pipe:
             pipe.pexpire(self._health_key, self._lifetime_ms)
             pipe.pexpire(self._worker_key, self._lifetime_ms)
-            pipe.zadd(self._workers_key, self._expiry(), xx=True)
+            pipe.zadd(keys.WORKERS, self._expiry(), xx=True)
             await pipe.execute(raise_on_error=False)  # a full Redis refuses the last
 
     async def withdraw(self, client: Redis) -> None:
-        """Take this worker's record away."""
+        """Take this worker's record away, and what it was ordered."""
         self._told = float("inf")
         with _gone_on_its_own():
             async with asyncio.timeout(PATIENCE), client.pipeline(transaction=False) as pipe:
-                pipe.delete(self._worker_key)
-                pipe.zrem(self._workers_key, self.record.worker_id)
+                pipe.delete(self._worker_key, keys.order(self.record.worker_id))
+                pipe.zrem(keys.WORKERS, self.record.worker_id)
                 await pipe.execute()
 
     async def last_one_out(self, client: Redis) -> None:
         """Take the shared sign of life away, unless another worker of the queue lives."""
         with _gone_on_its_own():
-            async with asyncio.timeout(PATIENCE), client.pipeline(transaction=True) as pipe:
-                pipe.zremrangebyscore(self._workers_key, "-inf", time.time() * 1000)
-                pipe.zcard(self._workers_key)
-                _, others = await pipe.execute()
-                if not others:
+            async with asyncio.timeout(PATIENCE):
+                if not any(record.queues[0] == self.record.queues[0] for record in await read_workers(client)):
                     await client.delete(self._health_key)
 
     def _expiry(self) -> dict[str, float]:

@@ -66,6 +66,7 @@ class ServedQueues:
         self._named = [keys.queue(name) for name in slots if name != ALL]
         if not self._named and not self.all:
             self._named = [first]
+        self._first = first
         self._others = [first] if self.all and first not in self._named else []
         self._turn = 0
         self._used: set[str] = set()
@@ -90,7 +91,7 @@ class ServedQueues:
         lanes = set(lanes)
         self._used |= lanes
         new = {keys.queue_of(lane) for lane in lanes} - set(self.keys) if self.all else set()
-        self._others = sorted({*self._others, *new})
+        self._others = sorted({*self._others, *new}, key=lambda key: (key != self._first, key))
         return bool(new)
 
     def lanes(self) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from .orders import obey
+
 if TYPE_CHECKING:
     from ..worker import Worker
 
@@ -15,9 +17,13 @@ Handler = Callable[["Worker", str], Awaitable[None]]
 async def listen_for_signals(worker: Worker) -> None:
     """Call the handlers in `worker.signals` (a service of the worker).
 
-    What is said while the connection is away is missed, so whoever relies on a signal also looks now and then.
+    What is said while the connection is away is missed, so whoever relies on a signal also looks now and then; orders
+    are looked for as soon as it is there (again).
     """
-    async with worker.pool.pubsub(ignore_subscribe_messages=True) as pubsub:
+    async with worker.pool.pubsub() as pubsub:
         await pubsub.subscribe(*worker.signals)
         async for message in pubsub.listen():
-            await worker.signals[message["channel"].decode()](worker, message["data"].decode())
+            if message["type"] == "message":
+                await worker.signals[message["channel"].decode()](worker, message["data"].decode())
+            else:
+                await obey(worker)

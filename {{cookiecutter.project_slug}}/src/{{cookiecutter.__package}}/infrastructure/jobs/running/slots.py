@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import keys
+from ..records import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -58,7 +59,9 @@ class Slots:
 
 
 async def are_drained(worker: Worker) -> bool:
-    """Tell whether nothing is left in the queues that the worker serves, but what is in paused ones."""
+    """Tell whether nothing is left in the queues that the worker serves, but what is in paused ones, or it is quiet."""
+    if worker.state is WorkerState.QUIET:
+        return True
     lanes = worker.served.lanes()
     async with worker.pool.pipeline(transaction=False) as pipe:
         pipe.smembers(keys.PAUSED)

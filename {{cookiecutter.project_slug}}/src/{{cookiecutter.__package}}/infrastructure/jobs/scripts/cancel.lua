@@ -34,16 +34,20 @@ local function cancel(id, lane, task, line, result)
     return 'cancelled'
 end
 
-local answers, cancelled, parts = {}, {}, {}
+local answers, cancelled, parts, counted = {}, {}, {}, {}
 for number, job in ipairs(cmsgpack.unpack(ARGV[3])) do
     local id, lane, task, line, workflow, part, why = unpack(job)
     answers[number] = cancel(id, lane, task, line, ARGV[3 + number])
     if answers[number] == 'cancelled' then
         cancelled[#cancelled + 1] = id
+        counted[task] = { cancelled = (counted[task] or { cancelled = 0 }).cancelled + 1 }
         if workflow then
             parts[#parts + 1] = { workflow, part, 'cancelled', why, false, kept }
         end
     end
 end
 tell('cancelled', cancelled)
+if #cancelled > 0 then
+    count(math.floor(now / 1000), counted, {})
+end
 return { answers, advance(parts, now) }

@@ -4,7 +4,8 @@
 -- ARGV  1 '1': all other lanes that have had jobs, too  2 ms that a lease lasts at most
 -- Gives the time in ms, the queues that are paused, and for each lane a list of: its key, how many jobs are due, how many
 --       are not yet, how many run, how many are parked from it, and when the first of those that are due or parked was,
---       in ms ('': there is none).
+--       in ms ('': there is none); and for each of their queues a list of: its key, how many of its jobs have ended in the
+--       span of the statistics that is under way, and in the one before.
 --
 -- It changes nothing. Its cost does not grow with the jobs that are due, but with those that run or become due within
 -- that longest lease: which of them run, only the mark of their scores tells.
@@ -46,7 +47,8 @@ if ARGV[1] == '1' then
     add(redis.call('SMEMBERS', QUEUES))
 end
 
-local counts = {}
+local counts, ended = {}, {}
+local this, last = span(MINUTES, tonumber(time[1])), span(MINUTES, time[1] - MINUTES)
 for number, lane in ipairs(lanes) do
     local due = redis.call('ZCOUNT', lane, '-inf', due_now)
     local running = count_leases(lane, due)
@@ -57,5 +59,11 @@ for number, lane in ipairs(lanes) do
         first = outside
     end
     counts[number] = { lane, due, redis.call('ZCARD', lane) - due - running, running, parked, first or '' }
+    local queue = queue_of(lane)
+    if not ended[queue] then
+        local field = 'queue:' .. queue
+        ended[queue] = true
+        ended[#ended + 1] = { queue, redis.call('HGET', this, field) or 0, redis.call('HGET', last, field) or 0 }
+    end
 end
-return { now, redis.call('SMEMBERS', PAUSED), counts }
+return { now, redis.call('SMEMBERS', PAUSED), counts, ended }

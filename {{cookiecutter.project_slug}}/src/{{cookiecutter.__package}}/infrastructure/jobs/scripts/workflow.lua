@@ -5,14 +5,14 @@
 --       8 MessagePack: the lanes of all its jobs, in order
 --       9 MessagePack: a list of {queue, how many jobs it may hold for these to have room, what counts as its length: all
 --         its lanes, and what is outside}, where lengths are limited
---       10... the payloads of the first jobs; those of the others have been stored, for a while
+--       10 owner ('': nobody)  11... the payloads of the first jobs; those of the others have been stored, for a while
 -- Gives 1; 0 when that while is over; or {queue, its length} where there is no room.
 --
 -- The first write is one that a full Redis refuses: after any other it would let all that come after pass.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local workflow, kind, total = ARGV[1], ARGV[2], tonumber(ARGV[4])
-local key, lanes, here = WORKFLOWS .. workflow, cmsgpack.unpack(ARGV[8]), #ARGV - 9
+local key, lanes, here = WORKFLOWS .. workflow, cmsgpack.unpack(ARGV[8]), #ARGV - 10
 local PAGE = 500 -- what Lua can pass on in one call is limited
 
 local function job(number)
@@ -46,13 +46,16 @@ for page = 1, #stored, PAGE do
 end
 
 for number = 0, here - 1 do
-    redis.call('SET', PAYLOADS .. job(number), ARGV[10 + number])
+    redis.call('SET', PAYLOADS .. job(number), ARGV[11 + number])
 end
 for _, name in ipairs(stored) do
     redis.call('PERSIST', name)
 end
 redis.call('HSET', key, 'kind', kind, 'policy', ARGV[3], 'total', total, 'callback', ARGV[5], 'tasks', ARGV[6])
 redis.call('HSET', key, 'created', now, 'left', #lanes, 'kept', ARGV[7])
+if ARGV[10] ~= '' then
+    redis.call('HSET', key, 'owner', ARGV[10])
+end
 
 local first = kind == 'chain' and 1 or total -- how many wait for no others
 local queued = {}

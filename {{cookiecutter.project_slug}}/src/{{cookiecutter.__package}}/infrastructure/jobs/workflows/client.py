@@ -18,6 +18,7 @@ from ..answers import ANSWER_TIMEOUT, answering
 from ..cancelling import cancel_jobs, end_given_up, read_given_up
 from ..errors import InvalidWorkflowError, QueueFull, QueueUnavailable
 from ..messages import new_job_id
+from ..origins import current_owner
 from .lookup import read_workflow
 from .records import OnFailure, WorkflowKind
 from .steps import Place, Step, message_of
@@ -211,6 +212,7 @@ class Workflows:
                     KEPT * 1000,
                     scripts.packed([message.queue_key for message in messages]),
                     scripts.packed(self._limits(queued)),
+                    current_owner() or "",
                     *[message.payload for message in messages[: scripts.BATCH]],
                 ]
             )

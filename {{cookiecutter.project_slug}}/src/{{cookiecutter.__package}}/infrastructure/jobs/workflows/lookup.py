@@ -44,6 +44,7 @@ async def read_workflow(pool: TaskPool, workflow_id: str) -> WorkflowRecord | No
         error=parts.reason(workflow_id, *why) if "broken" in stored and status is not JobStatus.SUCCESS else None,
         create_time=to_datetime(int(stored["created"])),
         finish_time=to_datetime(int(stored["finished"])) if "finished" in stored else None,
+        owner=stored.get("owner"),
     )
 
 

@@ -63,6 +63,8 @@ class WorkflowRecord:
     error: str | None = None
     create_time: datetime | None = None
     finish_time: datetime | None = None
+    #: Whose it is, as of a job.
+    owner: str | None = None
 
     @property
     def total(self) -> int:
@@ -95,6 +97,7 @@ class WorkflowRecord:
             enqueue_time=self.create_time,
             finish_time=self.finish_time,
             progress=Progress(self.done, self.total),
+            owner=self.owner,
         )
 
     def _count(self, status: str) -> int:

@@ -140,7 +140,8 @@ class Service:
 
     def act_as_admin(self) -> None:
         """Send all requests from here on as an administrator, who sees all jobs."""
-        command = [self.program("python"), "-m", self.package, "create-admin", ADMIN, "--password-stdin"]
+        words = ["-m", self.package, "create-admin", ADMIN, "--password-stdin"]
+        command: list[str | Path] = [self.program("python"), *words]
         subprocess.run(command, cwd=self.folder, env=self.env, input=PASSWORD, text=True, check=True)
         self.act_as(ADMIN)
 

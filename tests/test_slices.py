@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import Render
 
-#: Leaves out the tests of the engine and of the command line, which know of no slice, and what whole projects are tried with.
+#: Leaves out the tests of the engine and its commands, which know of no slice, and what whole projects are tried with.
 IGNORED = (
     "tests/unit/jobs",
     "tests/integration/jobs",

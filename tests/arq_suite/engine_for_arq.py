@@ -28,8 +28,8 @@ engine.Worker.__init__.__kwdefaults__ |= {
     "allow_abort_jobs": False,
     # - arguments are in no log line: they look for them there;
     "log_arguments": True,
-    # - a history and dead letters: they count the keys that remain.
-    "retention": engine.Retention(history=0, dead_letters=0),
+    # - a history, dead letters and statistics: they count the keys that remain.
+    "retention": engine.Retention(history=0, dead_letters=0, statistics=False),
 }
 arq.Worker = arq.worker.Worker = engine.Worker
 

@@ -17,6 +17,7 @@ from ..infrastructure.jobs.errors import (
     QueueUnavailable,
     ScheduleNotFoundError,
     UnknownTaskError,
+    UnreadableError,
     UnreplayableError,
     UnserializableError,
     WorkerNotFoundError,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
 NOT_FOUND = (DeadLetterNotFoundError, JobNotFoundError, ScheduleNotFoundError, WorkerNotFoundError)
-CONFLICT = (UnreplayableError, WrongStateError)
+#: The first: of a schedule, and of nothing else that a request names.
+CONFLICT = (UnreadableError, UnreplayableError, WrongStateError)
 INVALID = (
     InvalidJobError,
     InvalidPolicyError,

@@ -14,8 +14,8 @@ from {{ cookiecutter.__package }}.infrastructure.audit import Actor, audited, li
 from {{ cookiecutter.__package }}.infrastructure.database import get_session_context
 from {{ cookiecutter.__package }}.infrastructure.jobs import Worker
 from {{ cookiecutter.__package }}.infrastructure.tasks import (
-    WorkerSettings,
     enqueue_task,
+    example_task,
     get_job_manager,
     get_redis_settings,
 )
@@ -82,7 +82,7 @@ async def test_a_failed_job_from_looking_to_running_again(admin: AsyncClient, ru
     assert letter["job_id"] == "j1"
     answer = await admin.post(f"{JOBS}/j1/retry", json={"kwargs": {"message": "again"}})
     assert answer.status_code == 202, answer.text
-    await run_jobs(*WorkerSettings.functions)
+    await run_jobs(example_task)
     new = (await admin.get(answer.json()["url"])).json()
     assert (new["status"], new["result"], new["replay_of"]) == ("success", "again (try 1)", "j1")
     [entry] = (await admin.get(AUDIT, params={"target": "j1"})).json()["entries"]

@@ -14,6 +14,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import (
     Percentiles,
     Queues,
     QueueUnavailable,
+    Retention,
     Retry,
     Statistics,
     TaskPool,
@@ -96,6 +97,15 @@ async def test_every_job_is_counted_once(pool: TaskPool, statistics: Statistics,
         assert period.throughput == 32 / period.seconds
     assert HOUR <= found.hour.seconds < HOUR + MINUTES
     assert DAY <= found.day.seconds < DAY + HOUR
+
+
+async def test_a_worker_may_count_nothing(pool: TaskPool, statistics: Statistics, run_jobs: RunJobs) -> None:
+    """With `Retention(statistics=False)` it leaves no key of them behind."""
+    await pool.enqueue("nothing")
+    await pool.enqueue("asks_twice")
+    await run_jobs(nothing, asks_twice, retention=Retention(statistics=False))
+    assert ends(await statistics.overview()) == {}
+    assert await pool.keys("arq:statistics:*") == []
 
 
 async def test_cancelled_jobs_are_counted(pool: TaskPool, statistics: Statistics) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from {{ cookiecutter.__package }}.accounts import tasks
-from {{ cookiecutter.__package }}.infrastructure.jobs import Schedule, Schedules
+from {{ cookiecutter.__package }}.infrastructure.jobs import Schedule, Schedules, keys
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_job_manager, get_task_pool
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ def path_of(name: str, act: str = "") -> str:
 
 async def add(admin: AsyncClient, name: str = NAME, **changes: Any) -> Response:
     return await admin.post(SCHEDULES, json=NEW | {"name": name} | changes)
+
+
+async def damage(name: str) -> None:
+    """Make what is stored of a schedule unreadable."""
+    client: Any = await get_task_pool()
+    await client.hset(keys.schedule(name), "definition", b"odd")
 
 
 async def entries(admin: AsyncClient) -> list[dict[str, Any]]:
@@ -190,3 +196,15 @@ async def test_the_same_job_is_there(admin: AsyncClient, monkeypatch: pytest.Mon
     answer = await admin.post(path_of(NAME, "/run"))
     assert (answer.status_code, "unique" in answer.json()["detail"]) == (409, True)
     assert (await entries(admin))[0]["outcome"] == "failed"
+
+
+async def test_a_damaged_schedule_is_no_error_of_the_server(admin: AsyncClient) -> None:
+    """It is listed, cannot be run or resumed, and can be removed."""
+    await add(admin)
+    await damage(NAME)
+    [task] = [schedule["task"] for schedule in (await admin.get(SCHEDULES)).json() if schedule["id"] == NAME]
+    assert task == "<unknown>"
+    for act in ("run", "resume"):
+        answer = await admin.post(path_of(NAME, f"/{act}"))
+        assert (answer.status_code, answer.json()["title"]) == (409, "Conflict")
+    assert (await admin.delete(path_of(NAME))).status_code == 204

@@ -77,7 +77,7 @@ async def pause_schedule(schedule_id: ScheduleId, jobs: Jobs, actor: Acting) -> 
     return await _read(jobs, await jobs.get_schedule(schedule_id))
 
 
-@router.post("/{schedule_id:id}/resume", responses=problem_responses(404))
+@router.post("/{schedule_id:id}/resume", responses=problem_responses(404, 409))
 async def resume_schedule(schedule_id: ScheduleId, jobs: Jobs, actor: Acting) -> ScheduleRead:
     """Let a schedule go on with its next run; those that have gone by were not missed."""
     async with audited(actor, "schedule.resume", schedule_id):

@@ -28,6 +28,8 @@ class Retention:
     #: Dead letters; 0: none is kept.
     dead_letters: int = 10_000
     dead_letters_age: timedelta = timedelta(days=30)
+    #: Whether workers count what jobs came to, see `Statistics`.
+    statistics: bool = True
 
 
 async def trim(client: Redis, retention: Retention) -> None:

@@ -254,8 +254,8 @@ class Attempt:
         log = self._log(outcome, error)
         return Return(self.claim, delay=round(delay * 1000), log=log, tally=self._tally())
 
-    def _tally(self) -> Tally:
-        return self.name, RETRIED, self.claim.queue_key, None
+    def _tally(self) -> Tally | None:
+        return (self.name, RETRIED, self.claim.queue_key, None) if self.worker.retention.statistics else None
 
     def _log(self, outcome: str, error: BaseException | None = None) -> str:
         if not self.started:

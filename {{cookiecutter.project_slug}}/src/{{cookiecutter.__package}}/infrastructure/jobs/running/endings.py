@@ -34,10 +34,11 @@ def end_of(attempt: Attempt, status: JobStatus, result: Any, cause: FailureCause
         logs.buried(attempt, cause)
     line = history_line(data) if worker.retention.history > 0 else ""
     end = End(claim, status, encoded, kept if encoded else -1, keep_claim, line, dead)
-    started = attempt.started
-    # Redis's clock, or a client's, says when it was due.
-    times = (started + claim.ahead - claim.due, data["ft"] - started) if started else None
-    end.tally = attempt.name, "success" if data["s"] else status.value, claim.queue_key, times  # `value` is slow
+    if worker.retention.statistics:
+        started = attempt.started
+        # Redis's clock, or a client's, says when it was due.
+        times = (started + claim.ahead - claim.due, data["ft"] - started) if started else None
+        end.tally = attempt.name, "success" if data["s"] else status.value, claim.queue_key, times  # `value` is slow
     if part:
         why = "" if data["s"] else parts.verdict(attempt.name, status.value, data["r"])
         value = parts.encode_value(data, serializer) if part.gives and encoded else b""

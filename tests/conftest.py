@@ -100,6 +100,7 @@ def project_files(project: Path) -> list[Path]:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let each process run whole modules: their tests share what was rendered, installed, started. Long ones first."""
 

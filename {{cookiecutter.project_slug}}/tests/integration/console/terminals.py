@@ -43,6 +43,17 @@ class Terminal:
                 pass
             return await self.process.wait()
 
+    async def end_by(self, keys: str) -> int:
+        """Press keys as often as it takes, and give the exit status.
+
+        Python overlooks a Ctrl-C that comes in the very moment in which it begins to wait for a line.
+        """
+        ending = asyncio.create_task(self.end())
+        while not ending.done():
+            self.type(keys)
+            await asyncio.wait([ending], timeout=2)
+        return ending.result()
+
     async def _read(self) -> bool:
         try:
             block = await asyncio.to_thread(os.read, self._side, 4096)

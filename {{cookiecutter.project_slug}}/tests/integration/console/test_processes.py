@@ -193,8 +193,7 @@ async def test_what_cannot_be_undone_is_asked_for(pool: TaskPool, answer: str, s
         await pool.enqueue("climb")
     async with terminal("queues", "purge", "default") as shown:
         await shown.until("Cancel 3 jobs waiting in default? [y/N]")
-        shown.type(answer)
-        assert await shown.end() == status
+        assert await shown.end_by(answer) == status
     assert "Traceback" not in shown.shown
     assert await (await get_job_manager()).queue_length() == left
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 LIMIT = 1200
 #: Those with code of their own, the longest first: they run side by side.
 BACKENDS = ("falkordb", "redis", "none")
+#: The engine and its tests, which `redis` and `falkordb` have in common: they are run in one of the two, on its server.
+ENGINE = ("infrastructure/jobs", "tests/unit/jobs", "tests/integration/jobs")
+#: What is left out elsewhere.
+LEFT_OUT = {"redis": [f"--ignore={path}" for path in ENGINE if path.startswith("tests/")]}
 #: Where the code of `valkey` is that of `redis`, only what stands in these is still to be tested.
 PAGES = ["tests/integration/test_docs.py", "tests/e2e/test_service.py"]
 
@@ -40,7 +44,20 @@ def passes(project: Path, *words: str, log: Path) -> None:
 @pytest.mark.parametrize("recipe", ["check", "test"])
 def test_a_generated_project_passes_its_own(synced: Render, backend: str, recipe: str, tmp_path: Path) -> None:
     """A project straight from the template passes its `just check` and `just test`, which change none of its files."""
-    passes(synced(backend), recipe, log=tmp_path / "output.txt")
+    words = [recipe, *(LEFT_OUT.get(backend, []) if recipe == "test" else [])]
+    passes(synced(backend), *words, log=tmp_path / "output.txt")
+
+
+def test_the_engine_is_the_same_in_all(rendered: Render) -> None:
+    """The engine and its tests are the same to the byte, so that one variant can stand for the others."""
+
+    def engine(backend: str) -> dict[str, bytes]:
+        project = rendered(cache_backend=backend)
+        names = {path: path.relative_to(project).as_posix() for path in project_files(project)}
+        return {name: path.read_bytes() for path, name in names.items() if any(part in name for part in ENGINE)}
+
+    assert len(engine("falkordb")) > 100
+    assert engine("redis") == engine("valkey") == engine("falkordb")
 
 
 def test_valkey_is_redis_with_another_server(rendered: Render) -> None:

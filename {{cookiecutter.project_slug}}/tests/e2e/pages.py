@@ -57,7 +57,6 @@ DIFFERENT = {
     # What a queue ends in a minute is a whole number now and then.
     r"^(\S+( \d+){4} (?:-|<duration>)) \S+ (yes|no)$": r"\1 <fraction> \3",
     r"is running, and its worker is about to end it": "is cancelled",  # as fast as the worker is
-    r"\b(\w+\.)+(?=\w+Error\b)": "",  # a class that the command has not imported is named in full
     "─+": "─",
 }
 

@@ -264,7 +264,6 @@ async def play(shell: Shell, step: Step, comparison: Comparison) -> int:
 
 
 @pytest.mark.timeout(480)
-@pytest.mark.skipif(os.name != "posix", reason="the commands are those of a POSIX shell")
 async def test_every_command_prints_what_the_page_shows(service: Service) -> None:
     """The commands of both pages, as they stand; each ends with status 0 unless the page says otherwise."""
     heading = ""

@@ -76,7 +76,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Answer a request that needs the queue while Redis does not answer, or the queue is full."""
     problem = "is full" if isinstance(error, QueueFull) else "does not answer"
-    logger.warning("not queued", path=request.url.path, error=str(error))
+    logger.warning("queue unavailable", path=request.url.path, error=str(error))
     headers = {"Retry-After": str(RETRY_AFTER)}
     return problem_response(request, 503, f"the queue {problem}; try again later", headers=headers)
 

@@ -100,11 +100,7 @@ def act_on(
 
 async def hidden(manager: JobManager, task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Give the arguments of a task as `args` and `kwargs`, with the secrets hidden, those given by position too."""
-    from ..infrastructure.jobs.secrets import masked_arguments
-
-    registry = (await manager.connect()).registry
-    shown = masked_arguments(registry.find_function(task) if registry else None, args, kwargs)
-    return dict(zip(("args", "kwargs"), shown, strict=True))
+    return dict(zip(("args", "kwargs"), await manager.masked(task, args, kwargs), strict=True))
 
 
 def _tell(target: str, outcome: Done) -> None:

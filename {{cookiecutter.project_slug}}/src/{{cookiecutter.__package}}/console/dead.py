@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from . import completion
-from . import options as shared
+from . import options as shared  # noqa: TC001 - typer reads it at run time
 from .acting import Done, act_on, confirm
 from .groups import ListingGroup, examples
+from .jobs import DeadIds, retry
 from .lists import DEAD_LETTERS, collect, tell_more
 from .many import act_on_all, one_or_all
 from .output import print_json, print_table
@@ -17,8 +17,6 @@ from .running import look, run
 
 if TYPE_CHECKING:
     from ..infrastructure.jobs import JobManager
-
-JobIds = Annotated[list[str] | None, typer.Argument(metavar="[JOB_ID]...", autocompletion=completion.dead_ids)]
 
 dead = typer.Typer(cls=ListingGroup, help="Dead letters, jobs that have failed for good: list, replay, discard.")
 
@@ -46,35 +44,17 @@ def list_dead(
     tell_more(rest)
 
 
-@dead.command(
+dead.command(
+    "replay",
     epilog=examples(
         "dead replay 18ea46051a6f788517943ebb4c546e12", "dead replay --all --task send_email --since 1d --dry-run"
-    )
-)
-def replay(
-    job_ids: JobIds = None,
-    *,
-    everything: shared.All = False,
-    task: shared.Task = None,
-    queue: shared.Queue = None,
-    cause: shared.Causes = None,
-    since: shared.Since = None,
-    until: shared.Until = None,
-    yes: shared.Yes = False,
-    dry_run: shared.DryRun = False,
-    as_json: shared.AsJson = False,
-) -> None:
-    """Run dead letters again, each as a new job, or with --all those that the options choose."""
-    filters = _filters(task, queue, cause=cause, since=since, until=until)
-    one_or_all(job_ids, everything=everything, filters={**filters, "dry-run": dry_run})
-    if everything:
-        act_on_all("retry", ask="Replay {}?", filters=filters, yes=yes, dry_run=dry_run, as_json=as_json)
-    act_on(job_ids or (), "job.retry", run_again, as_json=as_json)
+    ),
+)(retry)
 
 
 @dead.command(epilog=examples("dead discard 18ea46051a6f788517943ebb4c546e12", "dead discard --all --until 30d --yes"))
 def discard(
-    job_ids: JobIds = None,
+    job_ids: DeadIds = None,
     *,
     everything: shared.All = False,
     task: shared.Task = None,
@@ -93,12 +73,6 @@ def discard(
         act_on_all("discard", ask="Throw {} away?", filters=filters, yes=yes, dry_run=dry_run, as_json=as_json)
     confirm(f"Throw away {', '.join(job_ids or ())}?", yes=yes)
     act_on(job_ids or (), "job.discard", _discard, as_json=as_json)
-
-
-async def run_again(manager: JobManager, job_id: str) -> Done:
-    """Make a new job of one that has failed."""
-    new = await manager.retry(job_id)
-    return Done(f"{job_id} runs again as {new}", {"new_job_id": new})
 
 
 async def _discard(manager: JobManager, job_id: str) -> Done:

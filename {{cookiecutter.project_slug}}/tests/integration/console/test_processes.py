@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -264,7 +263,6 @@ async def test_the_help_is_quick_and_needs_nothing() -> None:
         assert "arq.worker" not in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 async def test_bash_completes(pool: TaskPool) -> None:
     """As its own script asks: commands, options, statuses, tasks and ids; and it says nothing where Redis is away."""
     job_id = str(await pool.enqueue("climb"))

@@ -9,8 +9,10 @@ import pytest
 
 from {{ cookiecutter.__package }}.infrastructure.tasks import enqueue_task
 
+from unit.admin.answers import assert_problem, entries
+
 if TYPE_CHECKING:
-    from httpx import AsyncClient, Response
+    from httpx import AsyncClient
 
     from {{ cookiecutter.__package }}.infrastructure.jobs.testing import MemoryJobs
 
@@ -18,20 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("jobs")
 
-JOBS, AUDIT = "/api/v1/admin/jobs", "/api/v1/admin/audit"
+JOBS = "/api/v1/admin/jobs"
 LINK = "https://example.com/reset?token=4711"
-
-
-async def entries(admin: AsyncClient) -> list[dict[str, Any]]:
-    answer = await admin.get(AUDIT)
-    found: list[dict[str, Any]] = answer.json()["entries"]
-    return found
-
-
-def assert_problem(answer: Response, status: int, **fields: Any) -> None:
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.status_code == status, answer.text
-    assert answer.json() | fields == answer.json()
 
 
 async def test_a_dry_run_counts_and_changes_nothing(admin: AsyncClient, fail: Fail) -> None:

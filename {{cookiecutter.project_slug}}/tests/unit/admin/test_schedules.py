@@ -13,6 +13,8 @@ from {{ cookiecutter.__package }}.accounts import tasks
 from {{ cookiecutter.__package }}.infrastructure.jobs import Schedule, Schedules, keys
 from {{ cookiecutter.__package }}.infrastructure.tasks import get_job_manager, get_task_pool
 
+from unit.admin.answers import entries
+
 if TYPE_CHECKING:
     from httpx import AsyncClient, Response
 
@@ -35,11 +37,6 @@ async def damage(name: str) -> None:
     """Make what is stored of a schedule unreadable."""
     client: Any = await get_task_pool()
     await client.hset(keys.schedule(name), "definition", b"odd")
-
-
-async def entries(admin: AsyncClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await admin.get("/api/v1/admin/audit")).json()["entries"]
-    return found
 
 
 async def test_a_life(admin: AsyncClient) -> None:

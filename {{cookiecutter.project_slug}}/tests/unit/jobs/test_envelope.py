@@ -17,6 +17,7 @@ from {{ cookiecutter.__package }}.infrastructure.jobs import codec
 from {{ cookiecutter.__package }}.infrastructure.jobs.codec import deserialize, serialize
 from {{ cookiecutter.__package }}.infrastructure.jobs.envelope import MAX_TRACEBACK
 from {{ cookiecutter.__package }}.infrastructure.jobs.errors import RemoteError, UnserializableError
+from {{ cookiecutter.__package }}.infrastructure.jobs.outcomes import error_text
 
 #: What ran of the classes below.
 calls: list[str] = []
@@ -234,3 +235,9 @@ def test_data_cannot_name_code_to_run(module: str, name: str, monkeypatch: pytes
     assert type(restored) is RemoteError
     assert "antigravity" not in sys.modules
     assert not calls
+
+
+def test_an_error_is_called_the_same_wherever_it_is_read() -> None:
+    """Whether its class is imported there or not, its name stands without the module."""
+    assert error_text(ValueError("no")) == error_text(RemoteError("builtins.ValueError", "no")) == "ValueError: no"
+    assert error_text(RemoteError("billing.CardDeclined", "")) == "CardDeclined"

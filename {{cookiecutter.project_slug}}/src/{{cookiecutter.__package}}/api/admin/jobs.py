@@ -9,8 +9,6 @@ from fastapi import APIRouter, Query, Response
 
 from ...infrastructure.audit import audited
 from ...infrastructure.jobs import TERMINAL_STATUSES, InvalidQueryError, JobNotFoundError, JobStatus
-from ...infrastructure.jobs.secrets import masked_arguments
-from ...infrastructure.tasks import get_task_registry
 from ..jobs import JobAccepted, JobId, Jobs
 from ..problems import problem_responses
 from .access import Acting
@@ -139,8 +137,7 @@ async def _shown_edits(
     details = await jobs.inspect(job_id)
     if details is None:  # then it is not retried either
         return {}
-    function = get_task_registry().find_function(details.job.task)
-    shown = dict(zip(("args", "kwargs"), masked_arguments(function, args or (), kwargs or {}), strict=True))
+    shown = dict(zip(("args", "kwargs"), await jobs.masked(details.job.task, args or (), kwargs or {}), strict=True))
     return {name: shown[name] for name, given in (("args", args), ("kwargs", kwargs)) if given is not None}
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 
 from ...infrastructure.audit import audited
 from ...infrastructure.jobs import JobManager, Schedule, ScheduleNotFoundError, ScheduleRecord, Schedules
-from ...infrastructure.jobs.secrets import masked_arguments, unmasked_arguments
+from ...infrastructure.jobs.secrets import unmasked_arguments
 from ..jobs import JobAccepted, Jobs
 from ..problems import Problem, problem_responses
 from .access import Acting
@@ -129,7 +129,7 @@ async def _store(jobs: JobManager, name: str, wanted: ScheduleWrite) -> Schedule
 
 
 async def _details(jobs: JobManager, wanted: ScheduleWrite) -> dict[str, Any]:
-    args, kwargs = masked_arguments(await _function(jobs, wanted.task), tuple(wanted.args), wanted.kwargs)
+    args, kwargs = await jobs.masked(wanted.task, tuple(wanted.args), wanted.kwargs)
     options = wanted.model_dump(mode="json", exclude={"name", "args", "kwargs"}, exclude_defaults=True)
     return {**options, "args": args, "kwargs": kwargs}
 

@@ -118,7 +118,10 @@ def _error_text(error: Any) -> str:
     if not isinstance(error, BaseException):
         return str(error)
     try:
-        text = str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+        name, message = type(error).__name__, str(error)
+        if isinstance(error, RemoteError):  # its class is not imported here, which is nobody's business
+            name, message = error.type_name.rpartition(".")[2], error.message
+        text = f"{name}: {message}".removesuffix(": ")
         if isinstance(error, DeserializationError) and error.__cause__:
             text += f": {error.__cause__}"
     except Exception:  # noqa: BLE001 - an exception may have any `__str__`

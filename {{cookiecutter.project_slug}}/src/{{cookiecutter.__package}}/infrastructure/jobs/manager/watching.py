@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidQueryError, JobNotFoundError
 from ..filters import JobFilter
@@ -11,11 +11,12 @@ from ..history import JobHistory
 from ..inspection import as_line, inspect
 from ..paging import Page
 from ..records import TERMINAL_STATUSES
+from ..secrets import masked_arguments
 from ..workflows.client import Workflows
 from .connected import Connected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from ..inspection import JobDetails
@@ -118,3 +119,10 @@ class Watching(Connected):
         What stands under the name of a secret is hidden in arguments and result: see `secrets`.
         """
         return await inspect(self.backend, job_id)
+
+    async def masked(
+        self, task: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give arguments of a task as they may be shown: see `secrets.masked_arguments`."""
+        registry = (await self.connect()).registry
+        return masked_arguments(registry.find_function(task) if registry else None, args, kwargs)

@@ -51,7 +51,7 @@ class Terminal:
         ending = asyncio.create_task(self.end())
         while not ending.done():
             self.type(keys)
-            await asyncio.wait([ending], timeout=2)
+            await asyncio.wait([ending], timeout=10)
         return ending.result()
 
     async def _read(self) -> bool:
